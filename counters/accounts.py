@@ -1,0 +1,171 @@
+"""Accounts and the counters they own."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Final, TypeVar
+
+import msgspec
+
+from counters.entries import Entries
+from counters.errors import AccountNotFoundError
+from counters.ids import Clock, check_id, uuid7
+from counters.keys import SERVICES, CounterKey
+from counters.model import Account, Counter
+from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
+from counters.retry import repeat
+from counters.store import Store
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT: Final = 5000
+"""Services that an account may have unless it is made with another number."""
+
+_LIST_NAME: Final = "accounts"
+_READ_MAX: Final = 100
+"""Most items in one batch read; DynamoDB's limit for BatchGetItem."""
+_CLOSING_PAUSE_S: Final = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """An account with its ``services`` counter, each as it was when read."""
+
+    account: Account
+    counter: Counter
+
+
+class Accounts:
+    """What callers do with accounts. Every operation but ``delete`` is answered within one deadline."""
+
+    def __init__(  # noqa: PLR0913 - collaborators and settings, each under its name; a bundle would only hide them
+        self, store: Store, entries: Entries, *, clock: Clock, random: Random, deadline_s: float, slots: int
+    ) -> None:
+        self._store = store
+        self._entries = entries
+        self._clock = clock
+        self._random = random
+        self._deadline_s = deadline_s
+        self._slots = slots
+
+    async def create(self, username: str, limit: int = DEFAULT_LIMIT) -> AccountView:
+        """Make an account with a ``services`` counter of this limit.
+
+        Raises:
+            OverloadedError: No answer in time. The account may exist all the same, under an id nobody knows.
+        """
+        now_ms = self._clock()
+        account = Account(id=uuid7(now_ms, self._random), username=username, created_at_ms=now_ms)
+        counter = Counter(key=CounterKey(account.id, SERVICES), limit=limit, slots=self._slots, touched_at_ms=now_ms)
+        await self._repeat(lambda: self._store.create_account(account, counter))
+        logger.info("account.created", extra={"fields": {"account_id": account.id, "limit": limit}})
+        return AccountView(account, counter)
+
+    async def get(self, account_id: str) -> AccountView:
+        """Return an account.
+
+        Raises:
+            InvalidInputError: An id that cannot be a key.
+            AccountNotFoundError: There is no such account.
+            OverloadedError: No answer in time.
+        """
+        check_id("account_id", account_id)
+        account, counter = await asyncio.gather(
+            self._repeat(lambda: self._store.read_account(account_id)),
+            self._repeat(lambda: self._store.read_counter(CounterKey(account_id, SERVICES))),
+        )
+        return _found(account_id, account, counter)
+
+    async def update(self, account_id: str, *, username: str | None, limit: int | None) -> AccountView:
+        """Change what is given and return the account; raises what ``get`` does.
+
+        A limit below what is in use removes nothing: creates are refused until deletes have made room. The two
+        changes are two steps, as they touch two items; a repeat after an error completes them.
+        """
+        view = await self.get(account_id)
+        account: Account | None = view.account
+        counter: Counter | None = view.counter
+        if username is not None:
+            account = await self._repeat(lambda: self._store.rename_account(account_id, username))
+        if limit is not None:
+            counter = await self._repeat(lambda: self._store.set_limit(view.counter.key, limit))
+            logger.info("account.limit_changed", extra={"fields": {"account_id": account_id, "limit": limit}})
+        return _found(account_id, account, counter)
+
+    async def delete(self, account_id: str) -> None:
+        """Delete an account with its counters and their entries; raises what ``get`` does.
+
+        Takes time in proportion to the entries. It starts by closing the counter, so after an error the account is
+        still there, empty or emptying, and a repeat goes on where it stopped.
+        """
+        key = (await self.get(account_id)).counter.key
+        await self._repeat(lambda: self._store.set_limit(key, 0))
+        # What other processes reserved before the limit fell may still be written until their deadline. By the
+        # one-sided rule a best_effort of zero proves that nothing is left and nothing is under way.
+        give_up_at = asyncio.get_running_loop().time() + self._deadline_s
+        await self._entries.delete_all(key)
+        while asyncio.get_running_loop().time() < give_up_at:
+            counter = await self._repeat(lambda: self._store.read_counter(key))
+            if counter is None or counter.best_effort == 0:
+                break
+            await asyncio.sleep(_CLOSING_PAUSE_S)
+            await self._entries.delete_all(key)
+        await self._repeat(lambda: self._store.delete_account(key))
+        logger.info("account.deleted", extra={"fields": {"account_id": account_id}})
+
+    async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:
+        """Return a page of all accounts, oldest first.
+
+        Raises:
+            InvalidInputError: A limit that is not 1 to 1000, or a cursor that this list did not give out.
+            OverloadedError: No answer in time.
+        """
+        ids, next_cursor = await self._page_of_ids(limit, cursor)
+        accounts, counters = await asyncio.gather(self._read_accounts(ids), self._read_counters(ids))
+        views = [AccountView(accounts[id_], counters[id_]) for id_ in ids if id_ in accounts and id_ in counters]
+        return Page(views, next_cursor)
+
+    async def counters(self, account_id: str) -> Page[Counter]:
+        """Return all counters of an account; raises what ``get`` does."""
+        return Page([(await self.get(account_id)).counter], None)
+
+    async def page_of_counters(self, limit: int, cursor: str | None) -> Page[Counter]:
+        """Return a page of all accounts' counters; raises what ``page`` does."""
+        ids, next_cursor = await self._page_of_ids(limit, cursor)
+        counters = await self._read_counters(ids)
+        return Page([counters[id_] for id_ in ids if id_ in counters], next_cursor)
+
+    async def _page_of_ids(self, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
+        check_page_limit(limit)
+        after = decode_cursor(cursor, _LIST_NAME).after if cursor else None
+        ids, more = await self._repeat(lambda: self._store.list_account_ids(limit, after))
+        return ids, encode_cursor(Position(_LIST_NAME, 0, ids[-1])) if more else None
+
+    async def _read_accounts(self, ids: Sequence[str]) -> dict[str, Account]:
+        reads = [partial(self._store.read_accounts, part) for part in _parts(ids)]
+        found: dict[str, Account] = {}
+        for part in await asyncio.gather(*map(self._repeat, reads)):
+            found |= part
+        return found
+
+    async def _read_counters(self, ids: Sequence[str]) -> dict[str, Counter]:
+        keys = [[CounterKey(id_, SERVICES) for id_ in part] for part in _parts(ids)]
+        reads = [partial(self._store.read_counters, part) for part in keys]
+        parts = await asyncio.gather(*map(self._repeat, reads))
+        return {key.account_id: counter for part in parts for key, counter in part.items()}
+
+    async def _repeat(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await repeat(call, asyncio.get_running_loop().time() + self._deadline_s, self._random)
+
+
+def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _READ_MAX] for start in range(0, len(ids), _READ_MAX)]
+
+
+def _found(account_id: str, account: Account | None, counter: Counter | None) -> AccountView:
+    if account is None or counter is None:
+        raise AccountNotFoundError(account_id)
+    return AccountView(account, counter)

@@ -1,0 +1,80 @@
+"""The core put together: one engine for each process, over any store."""
+
+import asyncio
+import logging
+from random import Random
+from typing import Final
+
+import msgspec
+
+from counters.accounts import Accounts
+from counters.entries import Entries
+from counters.errors import StoreError
+from counters.ids import Clock
+from counters.lanes import Lanes, LaneSettings
+from counters.store import Store
+
+_READY_FOR_S: Final = 2.0
+_PING_TIMEOUT_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may choose.
+
+    Attributes:
+        deadline_s: Longest time from an operation's arrival to its answer, in seconds.
+        services_slots: Partitions of each new account's ledger, 1 to 64. One takes 1,000 creates a second.
+        lanes: Bounds of the lanes.
+    """
+
+    deadline_s: float = 5.0
+    services_slots: int = 1
+    lanes: LaneSettings = LaneSettings()
+
+
+class Engine:
+    """Accounts and entries over one store, and the lanes they share.
+
+    Attributes:
+        accounts: Operations on accounts.
+        entries: Operations on the entries of counters.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, random: Random, settings: EngineSettings) -> None:
+        self._store = store
+        self._lanes = Lanes(store, clock, random, settings.lanes)
+        self._ready_until = 0.0
+        self.entries = Entries(store, self._lanes, clock=clock, random=random, deadline_s=settings.deadline_s)
+        self.accounts = Accounts(
+            store,
+            self.entries,
+            clock=clock,
+            random=random,
+            deadline_s=settings.deadline_s,
+            slots=settings.services_slots,
+        )
+
+    async def ready(self) -> bool:
+        """Tell whether the table can be reached; a yes is remembered for two seconds."""
+        now = asyncio.get_running_loop().time()
+        if now < self._ready_until:
+            return True
+        try:
+            async with asyncio.timeout(_PING_TIMEOUT_S):
+                await self._store.ping()
+        except (StoreError, TimeoutError) as error:
+            logger.warning("store.unreachable", extra={"fields": {"reason": repr(error)}})
+            return False
+        self._ready_until = now + _READY_FOR_S
+        return True
+
+    @property
+    def lanes_in_use(self) -> int:
+        """Number of counters that this process keeps a lane for."""
+        return len(self._lanes)
+
+    async def drain(self) -> None:
+        """Let no new operation in; flush every lane and finish every write that was admitted."""
+        await self._lanes.drain()

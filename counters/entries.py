@@ -1,0 +1,206 @@
+"""Entries of a counter: create within the limit, delete and release, read and list."""
+
+import asyncio
+from random import Random
+from typing import Final
+
+from counters.errors import (
+    AccountNotFoundError,
+    EntryNotFoundError,
+    LimitReachedError,
+    OutcomeUnknownError,
+    OverloadedError,
+)
+from counters.ids import Clock, check_id, uuid7
+from counters.keys import CounterKey
+from counters.lanes import Lane, Lanes
+from counters.model import Counter, Created, Entry
+from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
+from counters.retry import repeat
+from counters.store import Store
+from counters.tickets import Ticket
+
+_DELETE_PAGE: Final = 100
+"""Entries deleted side by side when all of a ledger goes; their amounts are released together."""
+
+
+class Entries:
+    """What callers do with the entries of a counter. Every operation is answered within one deadline."""
+
+    def __init__(self, store: Store, lanes: Lanes, *, clock: Clock, random: Random, deadline_s: float) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._clock = clock
+        self._random = random
+        self._deadline_s = deadline_s
+
+    async def create(self, key: CounterKey, name: str, entry_id: str | None = None) -> Created:
+        """Add an entry of amount 1, if the counter has room for it.
+
+        Args:
+            key: The counter.
+            name: Display name of the entry.
+            entry_id: The caller's own id, which makes the create idempotent; None for a new UUIDv7.
+
+        Raises:
+            InvalidInputError: An id that cannot be a key.
+            AccountNotFoundError: There is no such counter.
+            LimitReachedError: There is no room.
+            OverloadedError: No answer in time. The entry may exist all the same: a retry under the caller's own id
+                finds out.
+        """
+        check_id("account_id", key.account_id)
+        now_ms = self._clock()
+        own_id = entry_id is not None
+        entry = Entry(
+            id=check_id("id", entry_id) if entry_id is not None else uuid7(now_ms, self._random),
+            name=name,
+            created_at_ms=now_ms,
+        )
+        deadline = self._deadline()
+        lane = self._lanes.open(key)
+        ticket = Ticket(entry, own_id=own_id, deadline=deadline)
+        lane.submit(ticket)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await ticket.answer
+        except TimeoutError as error:
+            raise OverloadedError("The operation ran out of time; try again.") from error
+        except LimitReachedError:
+            stored = await self._find_replayed(key, lane, entry.id, deadline) if own_id else None
+            if stored is None:
+                raise
+            return Created(stored, replayed=True)
+
+    async def get(self, key: CounterKey, entry_id: str) -> Entry:
+        """Return an entry.
+
+        Raises:
+            InvalidInputError: An id that cannot be a key.
+            AccountNotFoundError: There is no such counter.
+            EntryNotFoundError: There is no such entry.
+            OverloadedError: No answer in time.
+        """
+        check_id("id", entry_id)
+        deadline = self._deadline()
+        counter = await self._counter(key, deadline)
+        return _found(
+            entry_id,
+            await repeat(lambda: self._store.read_entry(key, counter.slots, entry_id), deadline, self._random),
+        )
+
+    async def rename(self, key: CounterKey, entry_id: str, name: str) -> Entry:
+        """Set an entry's name and return the entry; raises what ``get`` does."""
+        check_id("id", entry_id)
+        deadline = self._deadline()
+        counter = await self._counter(key, deadline)
+        return _found(
+            entry_id,
+            await repeat(lambda: self._store.rename_entry(key, counter.slots, entry_id, name), deadline, self._random),
+        )
+
+    async def delete(self, key: CounterKey, entry_id: str) -> None:
+        """Delete an entry and give its amount back; a create right after it finds the room. Raises what ``get`` does.
+
+        The delete decides the winner between two deleters, and only the winner releases.
+        """
+        check_id("account_id", key.account_id)
+        check_id("id", entry_id)
+        deadline = self._deadline()
+        lane = self._lanes.open(key)
+        counter = await lane.look(deadline)
+        amount = await self._delete_entry(key, counter.slots, entry_id, deadline)
+        if amount:
+            await lane.release(amount, deadline)
+
+    async def delete_all(self, key: CounterKey) -> None:
+        """Delete every entry, page by page, releasing as it goes; raises what ``get`` does.
+
+        Not one atomic step: entries made meanwhile may stay, and after an error a repeat goes on where it stopped.
+        """
+        counter = await self._counter(key, self._deadline())
+        for slot in range(counter.slots):
+            more = True
+            while more:
+                entries, more = await self._read_page(key, slot, _DELETE_PAGE, None, self._deadline())
+                await self._delete_page(key, counter.slots, entries)
+
+    async def page(self, key: CounterKey, limit: int, cursor: str | None) -> Page[Entry]:
+        """Return a page of the ledger, slot by slot, each in the order of ids.
+
+        Raises:
+            InvalidInputError: A limit that is not 1 to 1000, or a cursor that this list did not give out.
+            AccountNotFoundError: There is no such counter.
+            OverloadedError: No answer in time.
+        """
+        check_page_limit(limit)
+        list_name = key.name
+        position = decode_cursor(cursor, list_name) if cursor else Position(list_name, 0, "")
+        deadline = self._deadline()
+        counter = await self._counter(key, deadline)
+        slot, after = position.slot, position.after
+        items: list[Entry] = []
+        while slot < counter.slots and len(items) < limit:
+            entries, more = await self._read_page(key, slot, limit - len(items), after or None, deadline)
+            items += entries
+            slot, after = (slot, entries[-1].id) if more else (slot + 1, "")
+        next_cursor = encode_cursor(Position(list_name, slot, after)) if slot < counter.slots else None
+        return Page(items, next_cursor)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._deadline_s
+
+    async def _counter(self, key: CounterKey, deadline: float) -> Counter:
+        check_id("account_id", key.account_id)
+        counter = await repeat(lambda: self._store.read_counter(key), deadline, self._random)
+        if counter is None:
+            raise AccountNotFoundError(key.account_id)
+        return counter
+
+    async def _read_page(
+        self, key: CounterKey, slot: int, limit: int, after: str | None, deadline: float
+    ) -> tuple[list[Entry], bool]:
+        return await repeat(lambda: self._store.list_entries(key, slot, limit, after), deadline, self._random)
+
+    async def _find_replayed(self, key: CounterKey, lane: Lane, entry_id: str, deadline: float) -> Entry | None:
+        """Return the stored entry when a create that finds no room is only a repeat of one that did."""
+        counter = await lane.look(deadline)
+        return await repeat(lambda: self._store.read_entry(key, counter.slots, entry_id), deadline, self._random)
+
+    async def _delete_page(self, key: CounterKey, slots: int, entries: list[Entry]) -> None:
+        deadline = self._deadline()
+        outcomes = await asyncio.gather(
+            *(self._delete_entry(key, slots, entry.id, deadline) for entry in entries), return_exceptions=True
+        )
+        amount = sum(outcome for outcome in outcomes if isinstance(outcome, int))
+        if amount:
+            # Released even when a part failed: those entries are gone.
+            await self._lanes.open(key).release(amount, deadline)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, EntryNotFoundError):
+                raise outcome
+
+    async def _delete_entry(self, key: CounterKey, slots: int, entry_id: str, deadline: float) -> int:
+        """Delete one entry; return the amount to release: zero when it is in doubt who deleted it."""
+        in_doubt = False
+
+        async def delete_once() -> Entry | None:
+            nonlocal in_doubt
+            try:
+                return await self._store.delete_entry(key, slots, entry_id)
+            except OutcomeUnknownError:
+                in_doubt = True
+                raise
+
+        deleted = await repeat(delete_once, deadline, self._random)
+        if deleted is not None:
+            return deleted.amount
+        if in_doubt:
+            return 0
+        raise EntryNotFoundError(entry_id)
+
+
+def _found(entry_id: str, entry: Entry | None) -> Entry:
+    if entry is None:
+        raise EntryNotFoundError(entry_id)
+    return entry

@@ -1,0 +1,99 @@
+"""Every error that the core raises.
+
+```
+CounterError
+├── InvalidInputError        the caller's input; names the field
+├── NotFoundError
+│   ├── AccountNotFoundError
+│   └── EntryNotFoundError
+├── LimitReachedError        the counter has no room
+├── OverloadedError          no answer within the deadline, or the queue is full: try again later
+└── StoreError               never reaches a caller as such
+    ├── NotAppliedError      proven: the store changed nothing (throttled, conflict, connection refused)
+    ├── OutcomeUnknownError  the change may or may not have been applied (time-out, reset, 5xx)
+    └── StoreRejectedError   the store will never accept this request (permissions, missing table, our bug)
+```
+
+The two retryable store errors are the whole of the one-sided rule's knowledge about failures: see
+``docs/design.md``, section 4.
+"""
+
+
+class CounterError(Exception):
+    """Base of everything the core raises on purpose."""
+
+
+class InvalidInputError(CounterError):
+    """Input that can never be accepted.
+
+    Attributes:
+        field: Name of the offending field, as the caller knows it.
+        reason: What is wrong and what would be right.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class NotFoundError(CounterError):
+    """Something that was named does not exist."""
+
+
+class AccountNotFoundError(NotFoundError):
+    """No such account."""
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(f"There is no account {account_id}.")
+        self.account_id = account_id
+
+
+class EntryNotFoundError(NotFoundError):
+    """No such entry in the counter's ledger."""
+
+    def __init__(self, entry_id: str) -> None:
+        super().__init__(f"There is no entry {entry_id}.")
+        self.entry_id = entry_id
+
+
+class LimitReachedError(CounterError):
+    """The counter has no room for what was asked.
+
+    Attributes:
+        limit: The counter's limit.
+        value: What enforcement compared with the limit.
+    """
+
+    def __init__(self, limit: int, value: int) -> None:
+        super().__init__(f"The limit of {limit} is reached: {value} in use.")
+        self.limit = limit
+        self.value = value
+
+
+class OverloadedError(CounterError):
+    """The operation got no answer in time, or was not let in; nothing was promised to the caller.
+
+    Attributes:
+        retry_after_s: Seconds after which another try makes sense.
+    """
+
+    def __init__(self, reason: str, retry_after_s: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(CounterError):
+    """A call to the store failed."""
+
+
+class NotAppliedError(StoreError):
+    """The store proved that it changed nothing; repeating is always safe."""
+
+
+class OutcomeUnknownError(StoreError):
+    """The store may or may not have made the change; only what may happen twice may be repeated."""
+
+
+class StoreRejectedError(StoreError):
+    """The store will not accept this request however often it is sent; nothing was changed."""

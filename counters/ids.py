@@ -1,0 +1,34 @@
+"""Ids: UUIDv7 from an injected clock and randomness, and the check of ids that callers bring."""
+
+import re
+from collections.abc import Callable
+from random import Random
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from counters.errors import InvalidInputError
+from counters.keys import ID_PATTERN
+
+Clock: TypeAlias = Callable[[], int]
+"""Tells the time in milliseconds since the epoch."""
+
+_ID: Final = re.compile(ID_PATTERN)
+_VERSION_7: Final = 0x7 << 76
+_VARIANT_RFC: Final = 0b10 << 62
+
+
+def uuid7(now_ms: int, random: Random) -> str:
+    """Return a new UUIDv7 (RFC 9562, section 5.7): ids made later sort later, to the millisecond."""
+    bits = now_ms << 80 | _VERSION_7 | random.getrandbits(12) << 64 | _VARIANT_RFC | random.getrandbits(62)
+    return str(UUID(int=bits))
+
+
+def check_id(field: str, value: str) -> str:
+    """Return an id that is fit to be part of a key.
+
+    Raises:
+        InvalidInputError: It is not 1 to 128 characters of ``A-Za-z0-9._:-``.
+    """
+    if _ID.fullmatch(value) is None:
+        raise InvalidInputError(field, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'")
+    return value

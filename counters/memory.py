@@ -1,0 +1,149 @@
+"""The store in memory: the model that every other implementation must agree with."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from counters.keys import CounterKey, slot_of
+from counters.model import Account, Change, Changed, Counter, Entry, Refused
+from counters.settlement import Mark, Settled, Settlement, Unsettled
+
+
+class MemoryStore:
+    """Implements ``Store`` and ``SettlementStore``; one event loop, so every method is one atomic step."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._counters: dict[CounterKey, Counter] = {}
+        self._marks: dict[CounterKey, dict[str, Mark]] = {}
+        self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
+
+    async def ping(self) -> None:
+        """See ``Store``."""
+
+    async def create_account(self, account: Account, counter: Counter) -> None:
+        """See ``Store``."""
+        if account.id in self._accounts:
+            return
+        self._accounts[account.id] = account
+        self._counters[counter.key] = counter
+        self._marks[counter.key] = {}
+
+    async def read_account(self, account_id: str) -> Account | None:
+        """See ``Store``."""
+        return self._accounts.get(account_id)
+
+    async def rename_account(self, account_id: str, username: str) -> Account | None:
+        """See ``Store``."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return None
+        self._accounts[account_id] = renamed = msgspec.structs.replace(account, username=username)
+        return renamed
+
+    async def delete_account(self, key: CounterKey) -> None:
+        """See ``Store``."""
+        self._accounts.pop(key.account_id, None)
+        self._counters.pop(key, None)
+        self._marks.pop(key, None)
+
+    async def list_account_ids(self, limit: int, after: str | None) -> tuple[list[str], bool]:
+        """See ``Store``."""
+        ids = sorted(id_ for id_ in self._accounts if after is None or id_ > after)
+        return ids[:limit], len(ids) > limit
+
+    async def read_accounts(self, account_ids: Sequence[str]) -> dict[str, Account]:
+        """See ``Store``."""
+        return {id_: self._accounts[id_] for id_ in account_ids if id_ in self._accounts}
+
+    async def read_counter(self, key: CounterKey) -> Counter | None:
+        """See ``Store``."""
+        return self._counters.get(key)
+
+    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+        """See ``Store``."""
+        return {key: self._counters[key] for key in keys if key in self._counters}
+
+    async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
+        """See ``Store``."""
+        counter = self._counters.get(key)
+        if counter is None:
+            return Refused(None)
+        best_effort = counter.best_effort + change.reserve - change.release
+        if change.reserve and (
+            counter.limit != change.limit or (change.limit is not None and best_effort > change.limit)
+        ):
+            return Refused(counter)
+        self._counters[key] = changed = msgspec.structs.replace(
+            counter, best_effort=best_effort, revision=counter.revision + 1, touched_at_ms=change.at_ms
+        )
+        return Changed(changed)
+
+    async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
+        """See ``Store``."""
+        counter = self._counters.get(key)
+        if counter is None:
+            return None
+        self._counters[key] = changed = msgspec.structs.replace(counter, limit=limit)
+        return changed
+
+    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
+        """See ``Store``."""
+        for entry in entries:
+            self._slot(key, slots, entry.id)[entry.id] = entry
+        return []
+
+    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
+        """See ``Store``."""
+        slot = self._slot(key, slots, entry.id)
+        if entry.id in slot:
+            return slot[entry.id]
+        slot[entry.id] = entry
+        return None
+
+    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+        """See ``Store``."""
+        return self._slot(key, slots, entry_id).get(entry_id)
+
+    async def rename_entry(self, key: CounterKey, slots: int, entry_id: str, name: str) -> Entry | None:
+        """See ``Store``."""
+        slot = self._slot(key, slots, entry_id)
+        if entry_id not in slot:
+            return None
+        slot[entry_id] = renamed = msgspec.structs.replace(slot[entry_id], name=name)
+        return renamed
+
+    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+        """See ``Store``."""
+        return self._slot(key, slots, entry_id).pop(entry_id, None)
+
+    async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
+        """See ``Store``."""
+        ledger = self._ledgers.get((key, slot), {})
+        ids = sorted(id_ for id_ in ledger if after is None or id_ > after)
+        return [ledger[id_] for id_ in ids[:limit]], len(ids) > limit
+
+    async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
+        """See ``SettlementStore``."""
+        marks = self._marks.get(key)
+        if marks is None:
+            return Unsettled(None)
+        mark = marks.get(settlement.shard)
+        if mark is not None and mark.sequence >= settlement.first:
+            return Unsettled(dict(marks))
+        counter = self._counters[key]
+        marks[settlement.shard] = Mark(settlement.last, settlement.at_ms)
+        self._counters[key] = msgspec.structs.replace(
+            counter, eventual=counter.eventual + settlement.delta, settled_at_ms=settlement.at_ms
+        )
+        return Settled(dict(marks))
+
+    async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
+        """See ``SettlementStore``."""
+        marks = self._marks.get(key, {})
+        if all(shard in marks and marks[shard].at_ms < older_than_ms for shard in shards):
+            for shard in shards:
+                del marks[shard]
+
+    def _slot(self, key: CounterKey, slots: int, entry_id: str) -> dict[str, Entry]:
+        return self._ledgers.setdefault((key, slot_of(entry_id, slots)), {})

@@ -1,0 +1,193 @@
+"""Settlement: add a stream batch's deltas to ``eventual``, exactly once (``docs/design.md``, section 6).
+
+Standard library only: this module runs in the Lambda. The rules are here, the stream's format is in
+``stream_lambda/records.py``, and the database is behind ``SettlementStore``.
+
+Why the sum is exact. The stream delivers a shard's records in order, at least once, cut into batches anyhow. Every
+counter keeps, for each shard, a mark: the sequence number of the last record that it has counted. One conditional
+write adds the delta and moves the mark together, so a record is counted if and only if the mark has passed it. A
+redelivered record is at or below the mark and is skipped, whoever redelivers it, whenever, and however it is cut.
+
+This needs the order: a mapping that reads one shard in parallel lanes (a parallelization factor above 1) would move
+the mark past records that were not counted yet.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from counters.errors import NotAppliedError
+
+if TYPE_CHECKING:
+    from counters.keys import CounterKey
+    from counters.store import SettlementStore
+
+MARK_LIFETIME_MS: Final = 30 * 60 * 60 * 1000
+"""How long the mark of a silent shard is kept. The stream keeps records for 24 hours, and the event source
+mapping gives them up an hour earlier, so whatever a mark has to stop is surely gone; longer would only fill the item.
+"""
+
+ATTEMPTS_MAX: Final = 5
+"""Writes tried for one counter. Only another delivery of the same shard at the same moment can make one fail."""
+
+CONCURRENCY_MAX: Final = 8
+"""Counters settled at the same time: hides the round trips, yet stays within one client's pool of 10 connections."""
+
+PRUNED_MAX: Final = 25
+"""Marks dropped in one write: keeps its expressions far below DynamoDB's 4 KB."""
+
+
+class EntryChange(NamedTuple):
+    """What one stream record did to a ledger.
+
+    Attributes:
+        key: The counter that the ledger belongs to.
+        sequence: The record's sequence number, unique and rising within its shard.
+        delta: The entry's amount; negative when it was removed.
+    """
+
+    key: "CounterKey"
+    sequence: int
+    delta: int
+
+
+class Mark(NamedTuple):
+    """The last stream record of a shard that a counter has counted.
+
+    Attributes:
+        sequence: Its sequence number.
+        at_ms: When it was settled, milliseconds since the epoch.
+    """
+
+    sequence: int
+    at_ms: int
+
+
+class Settlement(NamedTuple):
+    """What one batch adds to one counter.
+
+    Attributes:
+        shard: The stream shard that the batch came from.
+        first: Sequence number of the first record that is counted here.
+        last: Sequence number of the last one; the shard's new mark.
+        delta: Sum of the records' amounts: inserted less removed.
+        at_ms: The time of settling, milliseconds since the epoch.
+    """
+
+    shard: str
+    first: int
+    last: int
+    delta: int
+    at_ms: int
+
+
+class Settled(NamedTuple):
+    """The delta was added; the marks are as they were right after."""
+
+    marks: Mapping[str, Mark]
+
+
+class Unsettled(NamedTuple):
+    """Nothing was added; the marks are as they were at that instant, None when the counter does not exist."""
+
+    marks: Mapping[str, Mark] | None
+
+
+class Tally(NamedTuple):
+    """What became of a batch's records.
+
+    Attributes:
+        settled: Records counted now.
+        delta: Sum of their amounts: inserted less removed.
+        skipped: Records that had been counted before.
+        orphaned: Records whose counter no longer exists.
+    """
+
+    settled: int = 0
+    delta: int = 0
+    skipped: int = 0
+    orphaned: int = 0
+
+
+class BatchTally(NamedTuple):
+    """What became of a batch.
+
+    Attributes:
+        counters: How many counters its records belong to.
+        records: What became of the records.
+    """
+
+    counters: int
+    records: Tally
+
+
+async def settle_batch(store: "SettlementStore", shard: str, changes: Iterable[EntryChange], at_ms: int) -> BatchTally:
+    """Count one shard's batch, each record exactly once however often the batch is delivered.
+
+    Every counter is tried, even when another one fails: a counter that cannot be written then delays no other.
+
+    Args:
+        store: Where the counters are.
+        shard: The shard that the records come from.
+        changes: The batch's records.
+        at_ms: The time now, milliseconds since the epoch.
+
+    Raises:
+        ExceptionGroup: Some counters could not be settled. Deliver the batch again: what is settled stays settled.
+    """
+    gate = asyncio.Semaphore(CONCURRENCY_MAX)
+
+    async def settle(key: "CounterKey", deltas: dict[int, int]) -> Tally:
+        async with gate:
+            return await _settle_counter(store, key, shard, deltas, at_ms)
+
+    ledgers = _by_counter(changes)
+    answers = await asyncio.gather(*(settle(*ledger) for ledger in ledgers.items()), return_exceptions=True)
+    failures = [answer for answer in answers if isinstance(answer, BaseException)]
+    if failures:
+        raise BaseExceptionGroup(f"{len(failures)} of {len(ledgers)} counters were not settled", failures)
+    tallies = [answer for answer in answers if isinstance(answer, Tally)]
+    return BatchTally(len(ledgers), Tally(*(sum(column) for column in zip(Tally(), *tallies, strict=True))))
+
+
+def _by_counter(changes: Iterable[EntryChange]) -> dict["CounterKey", dict[int, int]]:
+    """Return each counter's deltas by sequence number; a record that is in the batch twice is there once."""
+    ledgers: dict[CounterKey, dict[int, int]] = {}
+    for change in changes:
+        ledgers.setdefault(change.key, {})[change.sequence] = change.delta
+    return ledgers
+
+
+async def _settle_counter(
+    store: "SettlementStore", key: "CounterKey", shard: str, deltas: dict[int, int], at_ms: int
+) -> Tally:
+    """Count one counter's part of a batch: one write, unless a part of it was counted before."""
+    pending = sorted(deltas)
+    for _ in range(ATTEMPTS_MAX):
+        # A delta of zero is written too: without its mark, a later redelivery of only a part would be counted.
+        delta = sum(deltas[sequence] for sequence in pending)
+        answer = await store.settle(key, Settlement(shard, pending[0], pending[-1], delta, at_ms))
+        skipped = len(deltas) - len(pending)
+        if isinstance(answer, Settled):
+            await _prune(store, key, answer.marks, at_ms - MARK_LIFETIME_MS)
+            return Tally(settled=len(pending), delta=delta, skipped=skipped)
+        if answer.marks is None:
+            return Tally(skipped=skipped, orphaned=len(pending))
+        # The mark may well be our own: a write whose answer was lost is sent again by the SDK and refused.
+        mark = answer.marks.get(shard)
+        pending = [sequence for sequence in pending if mark is None or sequence > mark.sequence]
+        if not pending:
+            return Tally(skipped=len(deltas))
+    raise NotAppliedError(f"Counter {key} refused a settlement of shard {shard} {ATTEMPTS_MAX} times.")
+
+
+async def _prune(store: "SettlementStore", key: "CounterKey", marks: Mapping[str, Mark], older_than_ms: int) -> None:
+    """Drop the marks of shards that are long over, so that the counter's item stays small.
+
+    This is a write of its own because DynamoDB cannot remove "whatever is old": the names have to be known, and they
+    are only once the settling write has answered. It is due once per shard that ended, so the common path stays at
+    one write.
+    """
+    old = sorted((mark.at_ms, shard) for shard, mark in marks.items() if mark.at_ms < older_than_ms)
+    if old:
+        await store.prune_marks(key, [shard for _, shard in old[:PRUNED_MAX]], older_than_ms)

@@ -1,0 +1,98 @@
+"""The port between the core and the database.
+
+What every implementation owes:
+
+- each method is one atomic step, or says otherwise;
+- reads see every write that was answered before they started (strongly consistent);
+- a failure is one of the ``StoreError`` classes and nothing else; the class must be true: ``NotAppliedError`` only
+  when it is proven that nothing was changed;
+- no method retries on its own: the core owns retries, because only it knows what may happen twice.
+
+One contract suite (``tests/contract``) runs against every implementation and every backend.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from counters.keys import CounterKey
+from counters.model import Account, Change, Changed, Counter, Entry, Refused
+from counters.settlement import Settled, Settlement, Unsettled
+
+
+class Store(Protocol):
+    """What the API's side of the core asks of the database."""
+
+    async def ping(self) -> None:
+        """Prove that the table can be read; changes nothing."""
+
+    async def create_account(self, account: Account, counter: Counter) -> None:
+        """Store a new account, its directory line and its first counter: all or nothing.
+
+        Repeating it for the same account does no harm and does not overwrite.
+        """
+
+    async def read_account(self, account_id: str) -> Account | None:
+        """Return the account, or None."""
+
+    async def rename_account(self, account_id: str, username: str) -> Account | None:
+        """Set the username; return the account as it is now, or None when it does not exist."""
+
+    async def delete_account(self, key: CounterKey) -> None:
+        """Delete an account, its directory line and this counter: all or nothing. Absent ones do no harm."""
+
+    async def list_account_ids(self, limit: int, after: str | None) -> tuple[list[str], bool]:
+        """Return up to ``limit`` account ids in order, from the first past ``after``, and whether more follow."""
+
+    async def read_accounts(self, account_ids: Sequence[str]) -> dict[str, Account]:
+        """Return those of these accounts (100 at most) that exist, by id. Each is read on its own instant."""
+
+    async def read_counter(self, key: CounterKey) -> Counter | None:
+        """Return the counter, or None."""
+
+    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+        """Return those of these counters (100 at most) that exist, by key. Each is read on its own instant."""
+
+    async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
+        """Make one flush: ``best_effort += reserve - release``, one revision on.
+
+        Refused when the counter does not exist. With a positive ``reserve`` also refused unless the counter's limit
+        is the one given and ``best_effort + reserve - release`` stays within it.
+        """
+
+    async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
+        """Set the limit; return the counter as it is now, or None when it does not exist."""
+
+    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
+        """Store up to 25 entries under ids that nobody else uses; return those that were proven not stored.
+
+        Each entry is its own atomic step. Repeating does no harm.
+        """
+
+    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
+        """Store an entry unless its id is taken; return None when stored, else the entry that has the id."""
+
+    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+        """Return the entry, or None."""
+
+    async def rename_entry(self, key: CounterKey, slots: int, entry_id: str, name: str) -> Entry | None:
+        """Set the entry's name; return the entry as it is now, or None when it does not exist."""
+
+    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+        """Delete the entry and return it; None when there was none. Of two deleters one gets the entry."""
+
+    async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
+        """Return up to ``limit`` entries of one slot in id order past ``after``, and whether more follow."""
+
+
+class SettlementStore(Protocol):
+    """What the stream's side of the core asks of the database."""
+
+    async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
+        """Add the delta to ``eventual`` and move the shard's mark to ``last``.
+
+        Refused, with the marks as they are, unless the shard has no mark or one below ``first``; refused with None
+        when the counter does not exist.
+        """
+
+    async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
+        """Drop these shards' marks, if the counter exists and all of them were set before the given time."""

@@ -1,0 +1,40 @@
+"""Makers of test data: each value is right unless the test says otherwise."""
+
+import itertools
+
+from counters.keys import SERVICES, CounterKey
+from counters.model import Account, Change, Counter, Entry
+
+NOW_MS = 1_790_000_000_000
+
+_numbers = itertools.count(1)
+
+
+def counter_key() -> CounterKey:
+    """Return the key of a counter that no other test uses."""
+    return CounterKey(f"account-{next(_numbers)}", SERVICES)
+
+
+def account(account_id: str | None = None, username: str = "ada") -> Account:
+    """Return an account with an id of its own."""
+    return Account(id=account_id or f"account-{next(_numbers)}", username=username, created_at_ms=NOW_MS)
+
+
+def counter(key: CounterKey | None = None, *, limit: int | None = 10, best_effort: int = 0, slots: int = 1) -> Counter:
+    """Return a counter; of an account that does not exist unless a key is given."""
+    return Counter(key=key or counter_key(), limit=limit, best_effort=best_effort, slots=slots, touched_at_ms=NOW_MS)
+
+
+def entry(entry_id: str | None = None, *, name: str = "billing", amount: int = 1) -> Entry:
+    """Return an entry with an id of its own."""
+    return Entry(id=entry_id or f"entry-{next(_numbers)}", name=name, amount=amount, created_at_ms=NOW_MS)
+
+
+def reserve(amount: int, *, limit: int | None, release: int = 0) -> Change:
+    """Return a flush that reserves and perhaps releases."""
+    return Change(reserve=amount, release=release, limit=limit, at_ms=NOW_MS + 1)
+
+
+def release(amount: int) -> Change:
+    """Return a flush that only releases."""
+    return Change(reserve=0, release=amount, limit=None, at_ms=NOW_MS + 1)

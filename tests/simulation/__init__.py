@@ -1,0 +1,1 @@
+"""Random histories of the real engine under virtual time."""

@@ -1,0 +1,113 @@
+"""A store that watches the one-sided rule and fails on command."""
+
+import asyncio
+from collections import Counter as Tally
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+
+from counters.errors import NotAppliedError, OutcomeUnknownError
+from counters.keys import CounterKey
+from counters.memory import MemoryStore
+from counters.model import Change, Changed, Counter, Entry, Refused
+
+
+class Fault(Enum):
+    """What happens to one call."""
+
+    THROTTLED = auto()
+    """Refused before anything changed, and the caller knows."""
+    REQUEST_LOST = auto()
+    """Nothing changed, and the caller cannot know."""
+    ANSWER_LOST = auto()
+    """Applied, and the caller cannot know."""
+
+
+class WatchedStore(MemoryStore):
+    """A store in memory that counts calls, takes time, fails as told, and asserts the one-sided rule at every write.
+
+    Attributes:
+        calls: Number of calls of each method.
+        faults: What happens to a method's next calls, in order, None for success; then they succeed.
+        latency_s: How long each call takes, half before its effect and half after.
+    """
+
+    def __init__(self, latency_s: float = 0.0) -> None:
+        super().__init__()
+        self.calls: Tally[str] = Tally()
+        self.faults: dict[str, deque[Fault | None]] = {}
+        self.latency_s = latency_s
+
+    def fail(self, method: str, *faults: Fault) -> None:
+        """Let the next calls of a method fail."""
+        self.faults.setdefault(method, deque()).extend(faults)
+
+    def total(self, key: CounterKey) -> int:
+        """Return the truth: the sum of the ledger."""
+        ledgers = (ledger for (owner, _), ledger in self._ledgers.items() if owner == key)
+        return sum(entry.amount for ledger in ledgers for entry in ledger.values())
+
+    def counter(self, key: CounterKey) -> Counter:
+        """Return the counter as it is, outside any call."""
+        return self._counters[key]
+
+    def check(self, key: CounterKey) -> None:
+        """Assert the one-sided rule (``docs/design.md``, section 4)."""
+        counter = self._counters.get(key)
+        if counter is not None:
+            assert self.total(key) <= counter.best_effort, f"ledger {self.total(key)} > {counter}"
+
+    @asynccontextmanager
+    async def _call(self, method: str) -> AsyncIterator[None]:
+        self.calls[method] += 1
+        planned = self.faults.get(method)
+        fault = planned.popleft() if planned else None
+        await asyncio.sleep(self.latency_s / 2)
+        if fault is Fault.THROTTLED:
+            raise NotAppliedError("throttled")
+        if fault is Fault.REQUEST_LOST:
+            raise OutcomeUnknownError("request lost")
+        yield
+        await asyncio.sleep(self.latency_s / 2)
+        if fault is Fault.ANSWER_LOST:
+            raise OutcomeUnknownError("answer lost")
+
+    async def read_counter(self, key: CounterKey) -> Counter | None:
+        """See ``Store``."""
+        async with self._call("read_counter"):
+            return await super().read_counter(key)
+
+    async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
+        """See ``Store``."""
+        async with self._call("change_counter"):
+            before = self._counters.get(key)
+            outcome = await super().change_counter(key, change)
+            self.check(key)
+            if isinstance(outcome, Changed) and change.reserve and before and before.limit is not None:
+                assert outcome.counter.best_effort <= before.limit, "a reserve went over the limit"
+        return outcome
+
+    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
+        """See ``Store``."""
+        async with self._call("write_entries"):
+            unwritten = await super().write_entries(key, slots, entries)
+            self.check(key)
+        return unwritten
+
+    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
+        """See ``Store``."""
+        async with self._call("insert_entry"):
+            stored = await super().insert_entry(key, slots, entry)
+            self.check(key)
+        return stored
+
+    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+        """See ``Store``."""
+        async with self._call("read_entry"):
+            return await super().read_entry(key, slots, entry_id)
+
+    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+        """See ``Store``."""
+        async with self._call("delete_entry"):
+            return await super().delete_entry(key, slots, entry_id)

@@ -1,0 +1,153 @@
+"""What each failure on the wire proves. A canned server stands in for DynamoDB, as no emulator fails this way."""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from counters.dynamodb import DynamoStore, open_store
+from counters.errors import NotAppliedError, OutcomeUnknownError, StoreError, StoreRejectedError
+from stack.network import free_port
+from tests import factories
+
+Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(answer: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[DynamoStore, list[bytes]]]:
+    """Open a store on a server that reads each request and then does as told; also yields what it read."""
+    requests: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        requests.append(await reader.readexactly(length))
+        await answer(writer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        async with open_store("table") as store:
+            yield store, requests
+
+
+def reply(status: int, body: str | dict[str, object], *, length: int | None = None) -> Serve:
+    """Answer with a status and a body; a length of more than the body makes a truncated answer."""
+    payload = (body if isinstance(body, str) else json.dumps(body)).encode()
+
+    async def serve(writer: asyncio.StreamWriter) -> None:
+        size = len(payload) if length is None else length
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {size}\r\n\r\n"
+        writer.write(head.encode() + payload)
+        await writer.drain()
+
+    return serve
+
+
+def error(code: str, status: int = 400, **fields: object) -> Serve:
+    """Answer with one of DynamoDB's errors."""
+    return reply(status, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no", **fields})
+
+
+def cancelled(*codes: str) -> Serve:
+    """Answer that a transaction was cancelled, for a reason each item."""
+    return error("TransactionCanceledException", CancellationReasons=[{"Code": code} for code in codes])
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close the connection without an answer."""
+
+
+async def reset(writer: asyncio.StreamWriter) -> None:
+    """Break the connection without an answer."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(error("ProvisionedThroughputExceededException"), NotAppliedError, id="throughput exceeded"),
+        pytest.param(error("ThrottlingException"), NotAppliedError, id="throttled"),
+        pytest.param(error("RequestLimitExceeded"), NotAppliedError, id="request limit"),
+        pytest.param(error("TransactionConflictException"), NotAppliedError, id="transaction conflict"),
+        pytest.param(error("InternalServerError", 500), OutcomeUnknownError, id="internal error"),
+        pytest.param(reply(503, "<html>unavailable</html>"), OutcomeUnknownError, id="unavailable, not JSON"),
+        pytest.param(reply(502, ""), OutcomeUnknownError, id="bad gateway, empty"),
+        pytest.param(reply(200, '{"Attributes": {"PK"', length=400), OutcomeUnknownError, id="truncated"),
+        pytest.param(hang_up, OutcomeUnknownError, id="hung up"),
+        pytest.param(reset, OutcomeUnknownError, id="reset"),
+        pytest.param(error("ValidationException"), StoreRejectedError, id="invalid"),
+        pytest.param(error("ResourceNotFoundException"), StoreRejectedError, id="no table"),
+        pytest.param(error("AccessDeniedException"), StoreRejectedError, id="not allowed"),
+    ],
+)
+async def test_failure_is_classed_by_what_it_proves_and_never_retried(
+    answer: Serve, expected: type[StoreError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(answer, monkeypatch) as (store, requests):
+        with pytest.raises(expected) as failure:
+            await store.change_counter(factories.counter_key(), factories.reserve(1, limit=10))
+        assert failure.value.__cause__ is not None
+        assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(cancelled("None", "TransactionConflict", "None"), NotAppliedError, id="conflict"),
+        pytest.param(cancelled("ThrottlingError", "None", "TransactionConflict"), NotAppliedError, id="two reasons"),
+        pytest.param(cancelled("None", "ValidationError", "TransactionConflict"), StoreRejectedError, id="hopeless"),
+    ],
+)
+async def test_every_reason_of_a_cancelled_transaction_is_read(
+    answer: Serve, expected: type[StoreError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(answer, monkeypatch) as (store, _):
+        with pytest.raises(expected):
+            await store.create_account(factories.account(), factories.counter())
+
+
+async def test_creating_an_account_that_is_there_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = cancelled("ConditionalCheckFailed", "ConditionalCheckFailed", "None")
+    async with serving(answer, monkeypatch) as (store, _):
+        await store.create_account(factories.account(), factories.counter())
+
+
+async def test_refused_connection_proves_that_nothing_was_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    async with open_store("table") as store:
+        with pytest.raises(NotAppliedError):
+            await store.change_counter(factories.counter_key(), factories.reserve(1, limit=10))
+
+
+async def test_entries_that_were_not_processed_are_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, entries = factories.counter_key(), [factories.entry(amount=3), factories.entry()]
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        puts = json.loads(requests[-1])["RequestItems"]["table"]
+        await reply(200, {"UnprocessedItems": {"table": puts[:1]}})(writer)
+
+    async with serving(answer, monkeypatch) as (store, requests):
+        assert await store.write_entries(key, 1, entries) == entries[:1]
+
+
+async def test_keys_that_were_not_read_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    unread = {"table": {"Keys": [{"PK": {"S": "a"}, "SK": {"S": "b"}}]}}
+    async with serving(reply(200, {"Responses": {}, "UnprocessedKeys": unread}), monkeypatch) as (store, _):
+        with pytest.raises(NotAppliedError):
+            await store.read_accounts(["a"])
+
+
+async def test_a_missing_region_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(StoreRejectedError, match="region"):
+        async with open_store("table"):
+            pass
