@@ -333,10 +333,13 @@ class Lanes:
 def _refuse_what_does_not_fit(counter: Counter, tickets: Sequence[Ticket], released: int) -> list[Ticket]:
     """Answer the tickets that do not fit under the limit; return those that do."""
     granted = []
+    in_use = counter.value - released
     decisions = admit(counter, [ticket.entry.amount for ticket in tickets], released)
     for ticket, fits in zip(tickets, decisions, strict=True):
         if fits:
             granted.append(ticket)
+            in_use += ticket.entry.amount
         elif counter.limit is not None:
-            ticket.fail(LimitReachedError(counter.limit, counter.value))
+            # Those just granted count too: "479 of 500 in use" would be no reason to refuse.
+            ticket.fail(LimitReachedError(counter.limit, in_use))
     return granted

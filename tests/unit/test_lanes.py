@@ -114,6 +114,13 @@ class TestLimit:
         assert (refusal.value.limit, refusal.value.value) == (1, 1)
 
     @in_virtual_time
+    async def test_refusal_in_a_batch_counts_those_granted_before_it(self) -> None:
+        engine = make_engine(WatchedStore(LATENCY_S))
+        key = await make_account(engine, limit=3)
+        _, failed = await outcomes_of(creates(engine.entries, key, 5))
+        assert [(error.limit, error.value) for error in failed if isinstance(error, LimitReachedError)] == [(3, 3)] * 2
+
+    @in_virtual_time
     async def test_a_limit_of_zero_refuses_everything(self) -> None:
         engine = make_engine(WatchedStore(LATENCY_S))
         key = await make_account(engine, limit=0)
