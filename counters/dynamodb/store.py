@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 from counters import keys
 from counters.dynamodb import items
 from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons, translated
-from counters.errors import NotAppliedError
+from counters.errors import NotAppliedError, StoreRejectedError
 from counters.keys import CounterKey, PrimaryKey
 from counters.model import Account, Change, Changed, Counter, Entry, Refused
 
@@ -27,9 +28,7 @@ _IS_NEW: Final = f"attribute_not_exists({keys.PK})"
 _CONFIG: Final = AioConfig(
     # The core owns retries: only it knows what may take effect twice, and when the deadline is.
     retries={"total_max_attempts": 1, "mode": "standard"},
-    # Half of the default deadline, so that one stuck call leaves time for another try.
     connect_timeout=1.0,
-    read_timeout=2.5,
     max_pool_connections=128,
     tcp_keepalive=True,
     # Our own types guarantee the parameters; the SDK's check and its user agent cost a fifth of a call.
@@ -39,15 +38,25 @@ _CONFIG: Final = AioConfig(
 
 
 @asynccontextmanager
-async def open_store(table_name: str) -> AsyncIterator[DynamoStore]:
+async def open_store(table_name: str, try_timeout_s: float = 2.5) -> AsyncIterator[DynamoStore]:
     """Open the process's one DynamoDB client; endpoint, region and credentials come from the SDK's usual places.
+
+    Args:
+        table_name: The table.
+        try_timeout_s: Longest time that one call waits for its answer, in seconds. Half of an operation's deadline
+            leaves a stuck call time for another try.
 
     Raises:
         StoreRejectedError: The SDK's own settings are incomplete, such as a missing region.
     """
-    client_context = aioboto3.Session().client("dynamodb", config=_CONFIG)
     with translated():
-        client = await client_context.__aenter__()
+        # botocore reads AWS_DEFAULT_REGION only; Lambda, ECS and the other SDKs set AWS_REGION.
+        session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        try:
+            client_context = session.client("dynamodb", config=_CONFIG.merge(AioConfig(read_timeout=try_timeout_s)))
+            client = await client_context.__aenter__()
+        except ValueError as error:
+            raise StoreRejectedError(str(error)) from error
     try:
         yield DynamoStore(client, table_name)
     finally:
@@ -200,15 +209,19 @@ class DynamoStore:
 
     async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
         """See ``Store``."""
-        # The old item in the answer tells the winner, as a condition would, without making an error of the loser.
+        # The condition decides the winner. The old item in the answer alone would not: DynamoDB Local hands it to
+        # several concurrent deleters when there is no condition.
         with translated():
-            answer = await self._client.delete_item(
-                TableName=self._table,
-                Key=items.key_item(keys.entry_key(key, slots, entry_id)),
-                ReturnValues="ALL_OLD",
-            )
-        item = answer.get("Attributes")
-        return items.read_entry(item) if item else None
+            try:
+                answer = await self._client.delete_item(
+                    TableName=self._table,
+                    Key=items.key_item(keys.entry_key(key, slots, entry_id)),
+                    ConditionExpression=_EXISTS,
+                    ReturnValues="ALL_OLD",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return None
+        return items.read_entry(answer["Attributes"])
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         """See ``Store``."""

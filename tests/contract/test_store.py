@@ -1,0 +1,296 @@
+"""What every ``Store`` owes, run against every implementation and every backend."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from counters.dynamodb import open_store
+from counters.keys import SERVICES, CounterKey, slot_of
+from counters.memory import MemoryStore
+from counters.model import Changed, Counter, Refused
+from counters.store import Store
+from stack.provision import create_table
+from tests import factories
+
+MakeCounter = Callable[..., Awaitable[CounterKey]]
+
+
+@pytest.fixture
+def make_counter(store: Store) -> MakeCounter:
+    """Store an account with a counter and return the counter's key."""
+
+    async def make(*, limit: int | None = 10, best_effort: int = 0, slots: int = 1) -> CounterKey:
+        account = factories.account()
+        key = CounterKey(account.id, SERVICES)
+        await store.create_account(account, factories.counter(key, limit=limit, best_effort=best_effort, slots=slots))
+        return key
+
+    return make
+
+
+async def read(store: Store, key: CounterKey) -> Counter:
+    counter = await store.read_counter(key)
+    assert counter is not None
+    return counter
+
+
+class AccountsContract:
+    """Accounts, their directory and their counters."""
+
+    async def test_ping_reaches_the_table(self, store: Store) -> None:
+        await store.ping()
+
+    async def test_created_account_is_read_back_with_its_counter(self, store: Store) -> None:
+        account = factories.account(username="Ada Lovelace ∆ 😀")
+        counter = factories.counter(CounterKey(account.id, SERVICES), limit=7, slots=3)
+        await store.create_account(account, counter)
+        assert await store.read_account(account.id) == account
+        assert await store.read_counter(counter.key) == counter
+
+    async def test_counter_without_a_limit_is_read_back_without_one(self, store: Store) -> None:
+        account = factories.account()
+        counter = factories.counter(CounterKey(account.id, SERVICES), limit=None)
+        await store.create_account(account, counter)
+        assert await read(store, counter.key) == counter
+
+    async def test_creating_again_does_no_harm_and_overwrites_nothing(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10)
+        await store.change_counter(key, factories.reserve(4, limit=10))
+        await store.create_account(factories.account(key.account_id, "eve"), factories.counter(key, limit=99))
+        assert (await read(store, key)).best_effort == 4
+        account = await store.read_account(key.account_id)
+        assert account is not None
+        assert account.username == "ada"
+
+    async def test_unknown_account_and_counter_are_none(self, store: Store) -> None:
+        key = factories.counter_key()
+        assert await store.read_account(key.account_id) is None
+        assert await store.read_counter(key) is None
+        assert await store.rename_account(key.account_id, "eve") is None
+        assert await store.set_limit(key, 5) is None
+        assert await store.read_account(key.account_id) is None
+
+    async def test_rename_returns_the_account_as_it_is_now(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter()
+        renamed = await store.rename_account(key.account_id, "grace")
+        assert renamed == factories.account(key.account_id, "grace")
+        assert await store.read_account(key.account_id) == renamed
+
+    async def test_set_limit_changes_only_the_limit(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        await store.change_counter(key, factories.reserve(4, limit=10))
+        before = await read(store, key)
+        changed = await store.set_limit(key, 2)
+        assert changed == await read(store, key)
+        assert changed is not None
+        assert (changed.limit, changed.best_effort, changed.revision) == (2, before.best_effort, before.revision)
+
+    async def test_delete_takes_account_directory_line_and_counter(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        await store.delete_account(key)
+        await store.delete_account(key)
+        assert await store.read_account(key.account_id) is None
+        assert await store.read_counter(key) is None
+        assert key.account_id not in await all_account_ids(store)
+
+    async def test_directory_lists_every_account_once_in_order(self, store: Store, make_counter: MakeCounter) -> None:
+        made = [(await make_counter()).account_id for _ in range(5)]
+        listed = await all_account_ids(store, page=2)
+        assert listed == sorted(listed)
+        assert len(set(listed)) == len(listed)
+        assert set(made) <= set(listed)
+
+    async def test_directory_says_that_no_more_follow_on_the_exact_last_page(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        await make_counter()
+        listed = await all_account_ids(store)
+        assert await store.list_account_ids(len(listed), None) == (listed, False)
+        assert await store.list_account_ids(1, listed[-1]) == ([], False)
+
+    async def test_batch_reads_return_what_exists(self, store: Store, make_counter: MakeCounter) -> None:
+        here = [await make_counter() for _ in range(2)]
+        gone = factories.counter_key()
+        accounts = await store.read_accounts([key.account_id for key in [*here, gone]])
+        assert accounts == {key.account_id: await store.read_account(key.account_id) for key in here}
+        counters = await store.read_counters([*here, gone])
+        assert counters == {key: await store.read_counter(key) for key in here}
+        assert await store.read_accounts([]) == {}
+        assert await store.read_counters([]) == {}
+
+
+async def all_account_ids(store: Store, page: int = 1000) -> list[str]:
+    ids: list[str] = []
+    more = True
+    while more:
+        part, more = await store.list_account_ids(page, ids[-1] if ids else None)
+        assert len(part) <= page
+        ids += part
+    return ids
+
+
+class ChangeContract:
+    """One flush: the conditional write that everything rests on."""
+
+    async def test_reserve_within_the_limit_is_applied(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        outcome = await store.change_counter(key, factories.reserve(10, limit=10))
+        assert isinstance(outcome, Changed)
+        assert outcome.counter == await read(store, key)
+        assert outcome.counter.best_effort == 10
+        assert outcome.counter.revision == 1
+        assert outcome.counter.touched_at_ms == factories.NOW_MS + 1
+
+    async def test_reserve_past_the_limit_is_refused_with_the_counter(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        assert await store.change_counter(key, factories.reserve(3, limit=10)) == Refused(await read(store, key))
+        assert (await read(store, key)).best_effort == 8
+
+    async def test_reserve_under_an_old_limit_is_refused(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        assert await store.change_counter(key, factories.reserve(1, limit=11)) == Refused(await read(store, key))
+        assert await store.change_counter(key, factories.reserve(1, limit=None)) == Refused(await read(store, key))
+
+    async def test_reserve_without_a_limit_is_applied_only_while_there_is_none(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=None)
+        assert isinstance(await store.change_counter(key, factories.reserve(10**12, limit=None)), Changed)
+        assert isinstance(await store.change_counter(key, factories.reserve(1, limit=10**13)), Refused)
+
+    @pytest.mark.parametrize(("amount", "applied"), [(5, True), (6, False)])
+    async def test_release_in_the_same_flush_makes_room(
+        self, store: Store, make_counter: MakeCounter, amount: int, *, applied: bool
+    ) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        outcome = await store.change_counter(key, factories.reserve(amount, release=3, limit=10))
+        assert isinstance(outcome, Changed) is applied
+
+    async def test_equal_reserve_and_release_still_need_room(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=5, best_effort=8)
+        assert isinstance(await store.change_counter(key, factories.reserve(2, release=2, limit=5)), Refused)
+
+    async def test_release_alone_needs_no_room_and_no_limit(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=5, best_effort=8)
+        outcome = await store.change_counter(key, factories.release(2))
+        assert isinstance(outcome, Changed)
+        assert outcome.counter.best_effort == 6
+        assert outcome.counter.limit == 5
+
+    async def test_change_of_an_unknown_counter_is_refused_and_makes_none(self, store: Store) -> None:
+        key = factories.counter_key()
+        assert await store.change_counter(key, factories.reserve(1, limit=10)) == Refused(None)
+        assert await store.change_counter(key, factories.reserve(1, limit=None)) == Refused(None)
+        assert await store.change_counter(key, factories.release(1)) == Refused(None)
+        assert await store.read_counter(key) is None
+
+    async def test_concurrent_reserves_never_pass_the_limit(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        outcomes = await asyncio.gather(*(store.change_counter(key, factories.reserve(3, limit=10)) for _ in range(20)))
+        assert sum(isinstance(outcome, Changed) for outcome in outcomes) == 3
+        assert (await read(store, key)).best_effort == 9
+
+
+class EntriesContract:
+    """The ledger."""
+
+    async def test_written_entries_are_read_back(self, store: Store) -> None:
+        key = factories.counter_key()
+        entries = [factories.entry(name=f"name {n} ∆", amount=n + 1) for n in range(25)]
+        assert await store.write_entries(key, 4, entries) == []
+        assert [await store.read_entry(key, 4, entry.id) for entry in entries] == entries
+
+    async def test_writing_again_does_no_harm(self, store: Store) -> None:
+        key = factories.counter_key()
+        entry = factories.entry()
+        await store.write_entries(key, 1, [entry])
+        await store.write_entries(key, 1, [entry])
+        assert await store.list_entries(key, 0, 10, None) == ([entry], False)
+
+    async def test_insert_stores_once_and_then_returns_what_is_stored(self, store: Store) -> None:
+        key = factories.counter_key()
+        first = factories.entry("mine", name="first")
+        assert await store.insert_entry(key, 1, first) is None
+        assert await store.insert_entry(key, 1, factories.entry("mine", name="second", amount=9)) == first
+        assert await store.read_entry(key, 1, "mine") == first
+
+    async def test_of_two_deleters_one_gets_the_entry(self, store: Store) -> None:
+        key = factories.counter_key()
+        entry = factories.entry()
+        await store.write_entries(key, 1, [entry])
+        outcomes = await asyncio.gather(*(store.delete_entry(key, 1, entry.id) for _ in range(8)))
+        assert [outcome for outcome in outcomes if outcome is not None] == [entry]
+        assert await store.read_entry(key, 1, entry.id) is None
+
+    async def test_rename_changes_only_the_name(self, store: Store) -> None:
+        key = factories.counter_key()
+        await store.write_entries(key, 1, [factories.entry("e", amount=3)])
+        renamed = await store.rename_entry(key, 1, "e", "mail")
+        assert renamed == factories.entry("e", name="mail", amount=3)
+        assert await store.read_entry(key, 1, "e") == renamed
+
+    async def test_unknown_entry_is_none_and_stays_so(self, store: Store) -> None:
+        key = factories.counter_key()
+        assert await store.read_entry(key, 1, "nobody") is None
+        assert await store.rename_entry(key, 1, "nobody", "mail") is None
+        assert await store.delete_entry(key, 1, "nobody") is None
+        assert await store.read_entry(key, 1, "nobody") is None
+
+    async def test_list_pages_through_a_slot_in_order(self, store: Store) -> None:
+        key = factories.counter_key()
+        entries = [factories.entry(f"e{n}") for n in range(5)]
+        await store.write_entries(key, 1, list(reversed(entries)))
+        assert await store.list_entries(key, 0, 2, None) == (entries[:2], True)
+        assert await store.list_entries(key, 0, 3, "e1") == (entries[2:], False)
+        assert await store.list_entries(key, 0, 2, "e4") == ([], False)
+
+    async def test_slots_part_the_ledger(self, store: Store) -> None:
+        key = factories.counter_key()
+        entries = [factories.entry() for _ in range(20)]
+        await store.write_entries(key, 4, entries)
+        for slot in range(4):
+            listed, _ = await store.list_entries(key, slot, 100, None)
+            assert listed == sorted((e for e in entries if slot_of(e.id, 4) == slot), key=lambda e: e.id)
+
+    async def test_counters_do_not_see_each_others_entries(self, store: Store) -> None:
+        here, there = factories.counter_key(), factories.counter_key()
+        await store.write_entries(here, 1, [factories.entry("same")])
+        assert await store.read_entry(there, 1, "same") is None
+        assert await store.list_entries(there, 0, 10, None) == ([], False)
+
+
+class StoreContract(AccountsContract, ChangeContract, EntriesContract):
+    """All of it; a subclass says for which implementation."""
+
+
+class TestMemoryStore(StoreContract):
+    """The model."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+@pytest.fixture(scope="module")
+def table_name(dynamodb_endpoint: str) -> str:
+    """Make a table on the backend whose turn it is."""
+    return create_table(dynamodb_endpoint)
+
+
+class TestDynamoStore(StoreContract):
+    """The real thing, on each backend in turn."""
+
+    @pytest.fixture
+    async def store(
+        self, dynamodb_endpoint: str, table_name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Store]:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
+        async with open_store(table_name) as store:
+            yield store
