@@ -1,0 +1,98 @@
+"""One invocation: read the batch, settle it, put aside what cannot be read, say what happened."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from counters.settlement import settle_batch
+from stream_lambda.dead_letters import DeadLetters
+from stream_lambda.records import Malformed, parse_records, shard_of
+from stream_lambda.settings import Settings
+
+if TYPE_CHECKING:
+    from counters.store import SettlementStore
+
+METRIC_NAMESPACE: Final = "distributed-counter"
+MALFORMED_METRIC: Final = "malformed_records"
+"""Metric with the one dimension ``table``: records that went to the dead-letter queue."""
+
+_logger: Final = logging.getLogger(__name__)
+
+
+class Consumer:
+    """Consumes the events of one table's stream.
+
+    Args:
+        settings: The function's configuration.
+        store: Where the counters are.
+        dead_letters: Where malformed records go.
+        now_ms: The clock, milliseconds since the epoch.
+    """
+
+    def __init__(
+        self, settings: Settings, store: "SettlementStore", dead_letters: DeadLetters, now_ms: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._dead_letters = dead_letters
+        self._now_ms = now_ms
+
+    async def consume(self, event: Mapping[str, object], request_id: str) -> None:
+        """Settle an event's records; those that cannot be read become dead letters.
+
+        Args:
+            event: What the event source mapping sent. The last event of a tumbling window has no records.
+            request_id: The invocation's id, for the log.
+
+        Raises:
+            ShardMissingError: The event has no shard id although the settings require one.
+            TypeError: The event is none of a stream.
+            Exception: Anything that kept the batch from being done. Deliver it again: that harms nothing.
+        """
+        ids: dict[str, object] = {"request_id": request_id}
+        try:
+            shard = ids["shard"] = shard_of(event, required=self._settings.require_shard_id)
+            await self._consume(event, shard, ids)
+        except Exception:
+            _logger.exception("batch_failed", extra={"fields": ids})
+            raise
+
+    async def _consume(self, event: Mapping[str, object], shard: str, ids: Mapping[str, object]) -> None:
+        records = event.get("Records", [])
+        if not isinstance(records, list):
+            raise TypeError("The event's Records are not a list: it is no event of a stream.")
+        batch = parse_records(records)
+        tally = await settle_batch(self._store, shard, batch.changes, self._now_ms())
+        # Last, because a batch that fails is delivered again and would send its dead letters every time.
+        await self._put_aside(batch.malformed, shard, ids)
+        fields = {
+            **ids,
+            "records": batch.size,
+            "counters": tally.counters,
+            **tally.records._asdict(),
+            "malformed": len(batch.malformed),
+        }
+        _logger.info("settled", extra={"fields": fields})
+
+    async def _put_aside(self, letters: list[Malformed], shard: str, ids: Mapping[str, object]) -> None:
+        """Send malformed records to the dead-letter queue and count them in a metric."""
+        if not letters:
+            return
+        for letter in letters:
+            await self._dead_letters.send(letter, shard)
+        reasons = Counter(letter.reason for letter in letters)
+        _logger.error("malformed", extra={"fields": {**ids, "reasons": reasons, **self._metric(len(letters))}})
+
+    def _metric(self, count: int) -> dict[str, object]:
+        """Return the log fields that CloudWatch turns into a metric (its embedded metric format)."""
+        directive = {
+            "Namespace": METRIC_NAMESPACE,
+            "Dimensions": [["table"]],
+            "Metrics": [{"Name": MALFORMED_METRIC, "Unit": "Count"}],
+        }
+        return {
+            "_aws": {"Timestamp": self._now_ms(), "CloudWatchMetrics": [directive]},
+            "table": self._settings.table_name,
+            MALFORMED_METRIC: count,
+        }

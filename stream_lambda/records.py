@@ -1,0 +1,121 @@
+"""The stream's format: from an event's JSON to ledger changes, or to the reason why a record is none."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from counters.keys import AMOUNT, ENTRIES_PREFIX, PK, parse_entries_pk
+from counters.settlement import EntryChange
+
+ONLY_SHARD: Final = "only"
+"""The label when an event names no shard: emulators have one. No shard of AWS can have it: those have a hyphen."""
+
+_AWS_SHARD: Final = re.compile(r"shardId-(\d{20}-[0-9a-f]+)", re.ASCII)
+_SEQUENCE: Final = re.compile(r"[0-9]{1,38}")
+# Below 10**18, so that no sum of a batch or a counter comes near the 38 digits where DynamoDB refuses the write, which
+# would hold up the shard.
+_AMOUNT: Final = re.compile(r"[1-9][0-9]{0,17}")
+_SIGNED_IMAGES: Final = {"INSERT": ("NewImage", 1), "REMOVE": ("OldImage", -1)}
+
+
+class ShardMissingError(ValueError):
+    """The event names no shard although one is required."""
+
+
+class Malformed(NamedTuple):
+    """A record that should be a change of a ledger but cannot be read as one.
+
+    Attributes:
+        record: The record as it came.
+        reason: What is wrong, one of a few fixed phrases.
+    """
+
+    record: object
+    reason: str
+
+
+class Batch(NamedTuple):
+    """An event's records, read.
+
+    Attributes:
+        size: Records in the event, foreign ones included.
+        changes: What happened to ledgers.
+        malformed: What should have been such a change.
+    """
+
+    size: int
+    changes: list[EntryChange]
+    malformed: list[Malformed]
+
+
+def shard_of(event: Mapping[str, object], *, required: bool) -> str:
+    """Return the label of the shard that an event comes from, short enough to be kept in every counter.
+
+    The label of an AWS shard, ``shardId-00000001414576573621-f55eea83``, goes without the prefix and the leading
+    zeros. As every such id has 20 digits, no two shards share a label.
+
+    Raises:
+        ShardMissingError: One is required and there is none: the mapping has no tumbling window.
+    """
+    shard = event.get("shardId")
+    if not isinstance(shard, str) or not shard:
+        if required:
+            raise ShardMissingError("The event has no shardId: the event source mapping needs a tumbling window.")
+        return ONLY_SHARD
+    match = _AWS_SHARD.fullmatch(shard)
+    return match[1].lstrip("0") if match else shard
+
+
+def parse_records(records: Iterable[object]) -> Batch:
+    """Read an event's records; what has nothing to do with ledgers is counted and left out."""
+    size = 0
+    changes: list[EntryChange] = []
+    malformed: list[Malformed] = []
+    for record in records:
+        size += 1
+        parsed = parse_record(record)
+        if isinstance(parsed, EntryChange):
+            changes.append(parsed)
+        elif parsed is not None:
+            malformed.append(parsed)
+    return Batch(size, changes, malformed)
+
+
+def parse_record(record: object) -> EntryChange | Malformed | None:
+    """Read one record: a change of a ledger, one that cannot be read, or None when it is neither.
+
+    Renaming an entry (MODIFY) leaves its amount alone, so it is no change of the ledger's total. The mapping's filter
+    keeps such records and other items out; correctness does not depend on it.
+    """
+    pk = _text_at(record, "dynamodb", "Keys", PK, "S")
+    if pk is None:
+        return Malformed(record, "no partition key")
+    event_name = _text_at(record, "eventName")
+    if not pk.startswith(ENTRIES_PREFIX) or event_name == "MODIFY":
+        return None
+    if event_name not in _SIGNED_IMAGES:
+        return Malformed(record, "unknown event name")
+    return _parse_change(record, pk, *_SIGNED_IMAGES[event_name])
+
+
+def _parse_change(record: object, pk: str, image: str, sign: int) -> EntryChange | Malformed:
+    """Read an insertion into a ledger or a removal from one."""
+    key = parse_entries_pk(pk)
+    if key is None:
+        return Malformed(record, "unknown form of partition key")
+    sequence = _text_at(record, "dynamodb", "SequenceNumber")
+    if sequence is None or not _SEQUENCE.fullmatch(sequence):
+        return Malformed(record, "no whole sequence number")
+    amount = _text_at(record, "dynamodb", image, AMOUNT, "N")
+    if amount is None or not _AMOUNT.fullmatch(amount):
+        return Malformed(record, "no positive whole amount")
+    return EntryChange(key, int(sequence), sign * int(amount))
+
+
+def _text_at(node: object, *path: str) -> str | None:
+    """Return the text at the end of a path of object members; None when anything on the way is something else."""
+    for name in path:
+        if not isinstance(node, Mapping):
+            return None
+        node = node.get(name)
+    return node if isinstance(node, str) else None

@@ -1,0 +1,145 @@
+"""``SettlementStore`` over boto3, the only client that the Lambda runtime ships.
+
+Unlike the API's store, this one lets the SDK repeat a failed call: a settlement is guarded by its mark and pruning by
+the marks' age, so that applying either twice equals applying it once.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
+from counters.keys import EVENTUAL, MARK_AT, MARK_SEQUENCE, MARKS, PK, SETTLED_AT, SK, CounterKey, counter_key
+from counters.settlement import Mark, Settled, Settlement, Unsettled
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_SERVER_ERROR: Final = 500
+_TRANSIENT_CODES: Final = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "Throttling",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
+
+_MARK_PATH: Final = "#marks.#shard"
+_COUNTER_EXISTS: Final = "attribute_exists(#pk)"
+_SHARD_IS_NEW: Final = f"attribute_not_exists({_MARK_PATH})"
+_NOTHING_COUNTED_YET: Final = f"{_MARK_PATH}.#sequence < :first"
+
+_SETTLE_UPDATE: Final = f"SET {_MARK_PATH} = :mark, #settled_at = :at ADD #eventual :delta"
+_SETTLE_CONDITION: Final = f"{_COUNTER_EXISTS} AND ({_SHARD_IS_NEW} OR {_NOTHING_COUNTED_YET})"
+_SETTLE_NAMES: Final = {
+    "#pk": PK,
+    "#eventual": EVENTUAL,
+    "#settled_at": SETTLED_AT,
+    "#marks": MARKS,
+    "#sequence": MARK_SEQUENCE,
+}
+
+
+class Boto3SettlementStore:
+    """Settles counters in a DynamoDB table.
+
+    The client blocks, so each call runs in a thread; boto3's clients may be shared between threads.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
+        """See ``SettlementStore``."""
+        return await asyncio.to_thread(self._settle, key, settlement)
+
+    async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
+        """See ``SettlementStore``."""
+        await asyncio.to_thread(self._prune_marks, key, shards, older_than_ms)
+
+    def _settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
+        try:
+            answer = self._client.update_item(
+                TableName=self._table_name,
+                Key=_key(key),
+                UpdateExpression=_SETTLE_UPDATE,
+                ConditionExpression=_SETTLE_CONDITION,
+                ExpressionAttributeNames={**_SETTLE_NAMES, "#shard": settlement.shard},
+                ExpressionAttributeValues={
+                    ":mark": _encode(Mark(settlement.last, settlement.at_ms)),
+                    ":first": _number(settlement.first),
+                    ":delta": _number(settlement.delta),
+                    ":at": _number(settlement.at_ms),
+                },
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            # The item as it was comes with the error, which boto3's types do not know.
+            item = cast("Mapping[str, AttributeValueTypeDef] | None", error.response.get("Item"))
+            return Unsettled(None if item is None else _marks(item))
+        except (BotoCoreError, ClientError) as error:
+            raise _store_error(error) from error
+        return Settled(_marks(answer["Attributes"]))
+
+    def _prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
+        names = {f"#shard{index}": shard for index, shard in enumerate(shards)}
+        paths = [f"#marks.{name}" for name in names]
+        try:
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=_key(key),
+                UpdateExpression="REMOVE " + ", ".join(paths),
+                # A missing mark compares as false, so this also refuses when the counter is gone.
+                ConditionExpression=" AND ".join(f"{path}.#at < :older_than" for path in paths),
+                ExpressionAttributeNames={"#marks": MARKS, "#at": MARK_AT, **names},
+                ExpressionAttributeValues={":older_than": _number(older_than_ms)},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            # A shard spoke again, or another invocation was faster. What is still old goes with a later settlement.
+            return
+        except (BotoCoreError, ClientError) as error:
+            raise _store_error(error) from error
+
+
+def _key(key: CounterKey) -> "dict[str, AttributeValueTypeDef]":
+    primary = counter_key(key)
+    return {PK: {"S": primary.pk}, SK: {"S": primary.sk}}
+
+
+def _number(value: int) -> "AttributeValueTypeDef":
+    """Return a DynamoDB number: exact to 38 digits, and a sequence number has up to 30."""
+    return {"N": str(value)}
+
+
+def _encode(mark: Mark) -> "AttributeValueTypeDef":
+    return {"M": {MARK_SEQUENCE: _number(mark.sequence), MARK_AT: _number(mark.at_ms)}}
+
+
+def _marks(item: "Mapping[str, AttributeValueTypeDef]") -> dict[str, Mark]:
+    """Return an item's marks by shard."""
+    return {
+        shard: Mark(int(mark["M"][MARK_SEQUENCE]["N"]), int(mark["M"][MARK_AT]["N"]))
+        for shard, mark in item[MARKS]["M"].items()
+    }
+
+
+def _store_error(error: BotoCoreError | ClientError) -> StoreError:
+    """Return the core's name for a failure.
+
+    Never ``NotAppliedError``: the SDK has repeated the call, and when the last try was throttled an earlier one may
+    still have been applied.
+    """
+    if isinstance(error, ClientError):
+        code = error.response["Error"]["Code"]
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status < _SERVER_ERROR and code not in _TRANSIENT_CODES:
+            return StoreRejectedError(str(error))
+    return OutcomeUnknownError(str(error))

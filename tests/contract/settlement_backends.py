@@ -1,0 +1,122 @@
+"""Backends for the settlement store's contract: set-up and inspection that bypass the code under test."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from counters import keys
+from counters.keys import CounterKey
+from counters.memory import MemoryStore
+from counters.settlement import Mark
+from stack.provision import create_table
+from stream_lambda.store import Boto3SettlementStore
+from tests import factories
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    from counters.store import SettlementStore
+
+BEST_EFFORT = 7
+"""Of every counter that is made here; settling must not change it."""
+
+
+class RawCounter(NamedTuple):
+    """A counter as it is stored, as far as settling may touch it or must not."""
+
+    eventual: int
+    best_effort: int
+    settled_at_ms: int | None
+    marks: Mapping[str, Mark]
+
+
+class SettlementBackend(Protocol):
+    """A store under test and direct access to what it stores."""
+
+    store: "SettlementStore"
+
+    def add_counter(self, eventual: int, marks: Mapping[str, Mark]) -> CounterKey:
+        """Store a counter that was never settled, but for these marks, and return its new key."""
+
+    def read_counter(self, key: CounterKey) -> RawCounter | None:
+        """Return what is stored."""
+
+
+class MemoryBackend:
+    """The store in memory."""
+
+    def __init__(self) -> None:
+        self._memory = MemoryStore()
+        self.store: SettlementStore = self._memory
+
+    def add_counter(self, eventual: int, marks: Mapping[str, Mark]) -> CounterKey:
+        """See ``SettlementBackend``."""
+        counter = msgspec.structs.replace(factories.counter(), best_effort=BEST_EFFORT, eventual=eventual)
+        self._memory._counters[counter.key] = counter
+        self._memory._marks[counter.key] = dict(marks)
+        return counter.key
+
+    def read_counter(self, key: CounterKey) -> RawCounter | None:
+        """See ``SettlementBackend``."""
+        counter = self._memory._counters.get(key)
+        if counter is None:
+            return None
+        return RawCounter(
+            counter.eventual, counter.best_effort, counter.settled_at_ms, dict(self._memory._marks[counter.key])
+        )
+
+
+class DynamoBackend:
+    """The Lambda's store on a table of its own."""
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self._client = client
+        self._table_name = create_table(client.meta.endpoint_url)
+        self.store: SettlementStore = Boto3SettlementStore(client, self._table_name)
+
+    def add_counter(self, eventual: int, marks: Mapping[str, Mark]) -> CounterKey:
+        """See ``SettlementBackend``."""
+        counter = factories.counter()
+        self._client.put_item(
+            TableName=self._table_name,
+            Item={
+                **_key_item(counter.key),
+                keys.BEST_EFFORT: _number(BEST_EFFORT),
+                keys.EVENTUAL: _number(eventual),
+                keys.MARKS: {
+                    "M": {
+                        shard: {
+                            "M": {keys.MARK_SEQUENCE: _number(mark.sequence), keys.MARK_AT: _number(mark.at_ms)},
+                        }
+                        for shard, mark in marks.items()
+                    }
+                },
+            },
+        )
+        return counter.key
+
+    def read_counter(self, key: CounterKey) -> RawCounter | None:
+        """See ``SettlementBackend``."""
+        item = self._client.get_item(TableName=self._table_name, Key=_key_item(key), ConsistentRead=True).get("Item")
+        if item is None:
+            return None
+        return RawCounter(
+            int(item[keys.EVENTUAL]["N"]),
+            int(item[keys.BEST_EFFORT]["N"]),
+            int(item[keys.SETTLED_AT]["N"]) if keys.SETTLED_AT in item else None,
+            {
+                shard: Mark(int(mark["M"][keys.MARK_SEQUENCE]["N"]), int(mark["M"][keys.MARK_AT]["N"]))
+                for shard, mark in item[keys.MARKS]["M"].items()
+            },
+        )
+
+
+def _key_item(key: CounterKey) -> "dict[str, AttributeValueTypeDef]":
+    primary = keys.counter_key(key)
+    return {keys.PK: {"S": primary.pk}, keys.SK: {"S": primary.sk}}
+
+
+def _number(value: int) -> "AttributeValueTypeDef":
+    return {"N": str(value)}
