@@ -1,0 +1,82 @@
+"""What the routes need from the core, as ports: another engine can stand behind the same routes."""
+
+from typing import Protocol, TypeAlias
+
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from counters.accounts import AccountView
+from counters.keys import CounterKey
+from counters.model import Counter, Created, Entry
+from counters.pages import Page
+
+
+class Accounts(Protocol):
+    """Operations on accounts; what each owes is written at ``counters.accounts.Accounts``."""
+
+    async def create(self, username: str, limit: int) -> AccountView:
+        """Make an account."""
+
+    async def get(self, account_id: str) -> AccountView:
+        """Return an account."""
+
+    async def update(self, account_id: str, *, username: str | None, limit: int | None) -> AccountView:
+        """Change what is given and return the account."""
+
+    async def delete(self, account_id: str) -> None:
+        """Delete an account with its counters and their entries."""
+
+    async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:
+        """Return a page of all accounts."""
+
+    async def counters(self, account_id: str) -> Page[Counter]:
+        """Return all counters of an account."""
+
+    async def page_of_counters(self, limit: int, cursor: str | None) -> Page[Counter]:
+        """Return a page of all accounts' counters."""
+
+
+class Entries(Protocol):
+    """Operations on the entries of counters; what each owes is written at ``counters.entries.Entries``."""
+
+    async def create(self, key: CounterKey, name: str, entry_id: str | None) -> Created:
+        """Add an entry, if the counter has room for it."""
+
+    async def get(self, key: CounterKey, entry_id: str) -> Entry:
+        """Return an entry."""
+
+    async def rename(self, key: CounterKey, entry_id: str, name: str) -> Entry:
+        """Set an entry's name and return the entry."""
+
+    async def delete(self, key: CounterKey, entry_id: str) -> None:
+        """Delete an entry and give its amount back."""
+
+    async def delete_all(self, key: CounterKey) -> None:
+        """Delete every entry of a counter."""
+
+    async def page(self, key: CounterKey, limit: int, cursor: str | None) -> Page[Entry]:
+        """Return a page of a counter's entries."""
+
+
+class Backend(Protocol):
+    """The engine behind the routes, from the application's start to its stop."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Operations on accounts."""
+
+    @property
+    def entries(self) -> Entries:
+        """Operations on entries."""
+
+    async def ready(self) -> bool:
+        """Tell whether requests can be served; cheap enough to be asked all the time."""
+
+    async def drain(self) -> None:
+        """Let no new operation in and finish all that were."""
+
+
+# The values come from our own providers, so checking their type on every request would be wasted.
+InjectedAccounts: TypeAlias = NamedDependency[SkipValidation[Accounts]]
+InjectedEntries: TypeAlias = NamedDependency[SkipValidation[Entries]]
+InjectedBackend: TypeAlias = NamedDependency[SkipValidation[Backend]]

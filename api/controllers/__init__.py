@@ -1,0 +1,1 @@
+"""The routes, one controller module for each resource."""

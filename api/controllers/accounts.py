@@ -1,0 +1,61 @@
+"""Routes of accounts."""
+
+from litestar import Controller, Response, delete, get, post, put
+from litestar.params import JSONBody
+
+from api.backend import InjectedAccounts
+from api.documentation import LOCATION, problem_responses
+from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
+from api.schemas.fields import AccountIdInPath, given
+from api.schemas.pages import Cursor, PageLimit
+from api.schemas.problems import ProblemKind
+from counters.pages import PAGE_LIMIT_DEFAULT
+
+
+class AccountsController(Controller):
+    """Accounts: make, read, change, delete, list."""
+
+    path = "/accounts"
+    tags = ("accounts",)
+
+    @post(
+        summary="Make an account",
+        response_headers=[LOCATION],
+        response_description="The account was made.",
+        responses=problem_responses(takes_body=True),
+    )
+    async def create_account(self, data: JSONBody[AccountCreate], accounts: InjectedAccounts) -> Response[Account]:
+        """Make an account under an id of ours. Its limit holds from the first service on."""
+        view = await accounts.create(data.username, data.max_number_of_services)
+        return Response(Account.of(view), headers={"Location": f"/accounts/{view.account.id}"})
+
+    @get(summary="List accounts", responses=problem_responses())
+    async def list_accounts(
+        self, accounts: InjectedAccounts, limit: PageLimit = PAGE_LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> AccountPage:
+        """List all accounts, oldest first."""
+        return AccountPage.of(await accounts.page(limit, cursor))
+
+    @get("/{account_id:str}", summary="Read an account", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
+    async def read_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> Account:
+        """Read an account with the number of services it has right now."""
+        return Account.of(await accounts.get(account_id))
+
+    @put(
+        "/{account_id:str}",
+        summary="Change an account",
+        responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, takes_body=True),
+    )
+    async def update_account(
+        self, account_id: AccountIdInPath, data: JSONBody[AccountUpdate], accounts: InjectedAccounts
+    ) -> Account:
+        """Change what is given. A limit below what is in use removes nothing: creates wait until deletes made room."""
+        username, limit = given(data.username), given(data.max_number_of_services)
+        return Account.of(await accounts.update(account_id, username=username, limit=limit))
+
+    @delete(
+        "/{account_id:str}", summary="Delete an account", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND)
+    )
+    async def delete_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> None:
+        """Delete an account with its counters and services. After a 503, repeat it: it goes on where it stopped."""
+        await accounts.delete(account_id)

@@ -1,0 +1,116 @@
+"""Routes of services."""
+
+from http import HTTPStatus
+from typing import Final
+
+from litestar import Controller, Response, delete, get, post, put
+from litestar.openapi import ResponseSpec
+from litestar.params import JSONBody
+
+from api.backend import InjectedEntries
+from api.documentation import LOCATION, problem_responses
+from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
+from api.schemas.pages import Cursor, PageLimit
+from api.schemas.problems import ProblemKind
+from api.schemas.services import Service, ServiceCreate, ServicePage, ServiceUpdate
+from counters.keys import SERVICES, CounterKey
+from counters.model import Created
+from counters.pages import PAGE_LIMIT_DEFAULT
+
+_REPLAYED: Final = ResponseSpec(
+    Service, generate_examples=False, description="A service with this `id` was there already; it is unchanged."
+)
+_CREATE_RESPONSES: Final = {
+    HTTPStatus.OK: _REPLAYED,
+    **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.LIMIT_REACHED, takes_body=True),
+}
+_NOT_FOUND: Final = (ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.SERVICE_NOT_FOUND)
+
+
+class ServicesController(Controller):
+    """Services: make, read, change, delete, list."""
+
+    path = "/services"
+    tags = ("services",)
+
+    @post(
+        summary="Make a service",
+        response_description="The service was made.",
+        response_headers=[LOCATION],
+        responses=_CREATE_RESPONSES,
+    )
+    async def create_service(self, data: JSONBody[ServiceCreate], entries: InjectedEntries) -> Response[Service]:
+        """Make a service, unless the account's limit is reached.
+
+        With an `id` of the caller's own it can be repeated safely: the service is made once, and counted once.
+        """
+        created = await entries.create(CounterKey(data.account_id, SERVICES), data.name, given(data.id))
+        return _answer(data.account_id, created)
+
+    @get(summary="List services", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
+    async def list_services(
+        self,
+        account_id: AccountIdInQuery,
+        entries: InjectedEntries,
+        limit: PageLimit = PAGE_LIMIT_DEFAULT,
+        cursor: Cursor = None,
+    ) -> ServicePage:
+        """List an account's services."""
+        return ServicePage.of(account_id, await entries.page(CounterKey(account_id, SERVICES), limit, cursor))
+
+    @get("/{id:str}", summary="Read a service", responses=problem_responses(*_NOT_FOUND))
+    async def read_service(
+        self, service_id: ServiceIdInPath, account_id: AccountIdInQuery, entries: InjectedEntries
+    ) -> Service:
+        """Read a service."""
+        return Service.of(account_id, await entries.get(CounterKey(account_id, SERVICES), service_id))
+
+    @put("/{id:str}", summary="Change a service", responses=problem_responses(*_NOT_FOUND, takes_body=True))
+    async def update_service(
+        self,
+        service_id: ServiceIdInPath,
+        account_id: AccountIdInQuery,
+        data: JSONBody[ServiceUpdate],
+        entries: InjectedEntries,
+    ) -> Service:
+        """Rename a service."""
+        return Service.of(account_id, await entries.rename(CounterKey(account_id, SERVICES), service_id, data.name))
+
+    @delete("/{id:str}", summary="Delete a service", responses=problem_responses(*_NOT_FOUND))
+    async def delete_service(
+        self, service_id: ServiceIdInPath, account_id: AccountIdInQuery, entries: InjectedEntries
+    ) -> None:
+        """Delete a service. A create that starts after the answer finds the room that it left."""
+        await entries.delete(CounterKey(account_id, SERVICES), service_id)
+
+
+class AccountServicesController(Controller):
+    """All services of one account."""
+
+    path = "/accounts/{account_id:str}/services"
+    tags = ("services",)
+
+    @get(summary="List an account's services", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
+    async def list_services_of_account(
+        self,
+        account_id: AccountIdInPath,
+        entries: InjectedEntries,
+        limit: PageLimit = PAGE_LIMIT_DEFAULT,
+        cursor: Cursor = None,
+    ) -> ServicePage:
+        """List an account's services; the same list as `/services?account_id=`."""
+        return ServicePage.of(account_id, await entries.page(CounterKey(account_id, SERVICES), limit, cursor))
+
+    @delete(summary="Delete all services of an account", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
+    async def delete_services_of_account(self, account_id: AccountIdInPath, entries: InjectedEntries) -> None:
+        """Delete all services of an account. After a 503, repeat it: it goes on where it stopped."""
+        await entries.delete_all(CounterKey(account_id, SERVICES))
+
+
+def _answer(account_id: str, created: Created) -> Response[Service]:
+    service = Service.of(account_id, created.entry)
+    return Response(
+        service,
+        status_code=HTTPStatus.OK if created.replayed else HTTPStatus.CREATED,
+        headers={"Location": f"/services/{service.id}?account_id={account_id}"},
+    )

@@ -1,0 +1,1 @@
+"""The API explorer: Swagger UI from files that ship with the service."""

@@ -1,0 +1,143 @@
+"""From errors to ``application/problem+json``: made here and nowhere else, with nothing of the inside in it."""
+
+import logging
+import time
+from http import HTTPStatus
+from typing import Final, cast
+from uuid import uuid4
+
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, ValidationException
+from msgspec import UNSET, UnsetType
+
+from api.requests import decoded_body
+from api.schemas.problems import PROBLEM_MEDIA_TYPE, FieldProblem, Problem, ProblemKind
+from counters.errors import (
+    AccountNotFoundError,
+    EntryNotFoundError,
+    InvalidInputError,
+    LimitReachedError,
+    OverloadedError,
+    StoreError,
+    StoreRejectedError,
+)
+
+_RETRY_AFTER_S: Final = 1
+_OVERLOAD_LOG_INTERVAL_S: Final = 1.0
+_KINDS: Final = {
+    HTTPStatus.BAD_REQUEST: ProblemKind.INVALID_INPUT,
+    HTTPStatus.NOT_FOUND: ProblemKind.ROUTE_NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: ProblemKind.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ProblemKind.BODY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ProblemKind.UNSUPPORTED_MEDIA_TYPE,
+}
+"""The kinds of problem that the framework finds, by its statuses."""
+
+logger = logging.getLogger(__name__)
+
+
+class NotReadyError(Exception):
+    """The service cannot serve requests now."""
+
+
+def answer_error(request: Request[None, None, State], error: Exception) -> Response[Problem]:
+    """Return the problem for any error that a request ended in; what went wrong on our side is also logged."""
+    match error:
+        case InvalidInputError(field=field, reason=reason):
+            answer = _problem(ProblemKind.INVALID_INPUT, str(error), errors=[FieldProblem(field, reason)])
+        case AccountNotFoundError():
+            answer = _problem(ProblemKind.ACCOUNT_NOT_FOUND, str(error))
+        case EntryNotFoundError(entry_id=entry_id):
+            answer = _problem(ProblemKind.SERVICE_NOT_FOUND, f"There is no service {entry_id}.")
+        case LimitReachedError(limit=limit, value=value):
+            answer = _problem(ProblemKind.LIMIT_REACHED, str(error), limit=limit, value=value)
+        case OverloadedError(retry_after_s=retry_after_s):
+            _overload_log.note(error)
+            answer = _problem(ProblemKind.OVERLOADED, str(error), retry_after_s=retry_after_s)
+        case NotReadyError():
+            answer = _problem(ProblemKind.NOT_READY, "The table cannot be reached.", retry_after_s=_RETRY_AFTER_S)
+        case HTTPException(status_code=status) if status in _KINDS:
+            answer = _framework_problem(_KINDS[HTTPStatus(status)], error)
+        case _:
+            answer = _failure(request, error)
+    return answer
+
+
+class _OverloadLog:
+    """Logs one line a second at most, with the number of refusals it stands for: a storm is not logged as a storm."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._silent_until = 0.0
+
+    def note(self, error: OverloadedError) -> None:
+        self._count += 1
+        now = time.monotonic()
+        if now >= self._silent_until:
+            logger.warning("request.overloaded", extra={"fields": {"count": self._count, "reason": str(error)}})
+            self._count = 0
+            self._silent_until = now + _OVERLOAD_LOG_INTERVAL_S
+
+
+_overload_log: Final = _OverloadLog()
+
+
+def _framework_problem(kind: ProblemKind, error: HTTPException) -> Response[Problem]:
+    if isinstance(error, ValidationException):
+        errors = _invalid_parameters(error)
+        detail = "; ".join(f"{one.field}: {one.reason}" for one in errors)
+        return _problem(kind, detail, errors=errors)
+    # Where the framework only repeats the status, our title says more.
+    detail = kind.title if error.detail == kind.status.phrase else error.detail
+    return _problem(kind, detail, headers=error.headers)
+
+
+def _invalid_parameters(error: ValidationException) -> list[FieldProblem]:
+    if isinstance(error.__cause__, KeyError):
+        # A missing parameter is named only in the cause, and in the text for people.
+        return [FieldProblem(error.__cause__.args[0], "is required")]
+    return [FieldProblem(one["key"], one["message"]) for one in cast("list[dict[str, str]]", error.extra)]
+
+
+def _failure(request: Request[None, None, State], error: Exception) -> Response[Problem]:
+    instance = uuid4().urn
+    fields = {
+        "instance": instance,
+        "method": request.method,
+        "path": request.url.path,
+        "account_id": request.query_params.get("account_id") or getattr(decoded_body(request), "account_id", None),
+        "reason": repr(error),
+    }
+    logger.error("request.failed", extra={"fields": fields}, exc_info=error)
+    if isinstance(error, StoreError) and not isinstance(error, StoreRejectedError):
+        detail = "The database did not answer; whether the change was made is not known."
+        return _problem(ProblemKind.OVERLOADED, detail, instance=instance, retry_after_s=_RETRY_AFTER_S)
+    return _problem(ProblemKind.INTERNAL_ERROR, "The error was logged under this instance.", instance=instance)
+
+
+def _problem(  # noqa: PLR0913 - each is a part of the answer that only some kinds have
+    kind: ProblemKind,
+    detail: str,
+    *,
+    instance: str | UnsetType = UNSET,
+    errors: list[FieldProblem] | UnsetType = UNSET,
+    limit: int | UnsetType = UNSET,
+    value: int | UnsetType = UNSET,
+    retry_after_s: int | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response[Problem]:
+    problem = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        instance=instance,
+        errors=errors,
+        limit=limit,
+        value=value,
+    )
+    headers = dict(headers or {})
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return Response(problem, status_code=kind.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)

@@ -1,0 +1,61 @@
+"""Accounts on the wire."""
+
+from typing import Annotated, Self
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from api.schemas.fields import AccountId, NextCursor, ServicesLimit, Timestamp, Username, to_timestamp
+from counters.accounts import DEFAULT_LIMIT, AccountView
+from counters.pages import Page
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """An account with the state of its ``services`` counter."""
+
+    id: AccountId
+    username: Username
+    number_of_services: Annotated[int, Meta(description="Services in use right now.", examples=[2])]
+    max_number_of_services: ServicesLimit | None
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, view: AccountView) -> Self:
+        """Return an account of the core as it goes over the wire."""
+        return cls(
+            id=view.account.id,
+            username=view.account.username,
+            number_of_services=view.counter.value,
+            max_number_of_services=view.counter.limit,
+            created_at=to_timestamp(view.account.created_at_ms),
+        )
+
+
+class AccountPage(Struct, frozen=True):
+    """Part of the list of accounts."""
+
+    items: list[Account]
+    next_cursor: NextCursor
+
+    @classmethod
+    def of(cls, page: Page[AccountView]) -> Self:
+        """Return a page of the core as it goes over the wire."""
+        return cls([Account.of(view) for view in page.items], page.next_cursor)
+
+
+class AccountCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new account."""
+
+    username: Username
+    max_number_of_services: ServicesLimit = DEFAULT_LIMIT
+
+
+class AccountUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes of an account: at least one; what is left out stays as it is."""
+
+    username: Username | UnsetType = UNSET
+    max_number_of_services: ServicesLimit | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Refuse an update of nothing; msgspec reports a ValueError as invalid input."""
+        if self.username is UNSET and self.max_number_of_services is UNSET:
+            raise ValueError("needs username or max_number_of_services")

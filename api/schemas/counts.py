@@ -1,0 +1,52 @@
+"""Counters on the wire."""
+
+from typing import Annotated, Self
+
+from msgspec import Meta, Struct
+
+from api.schemas.fields import AccountId, NextCursor, Timestamp, to_timestamp
+from counters.model import Counter, Enforcement
+from counters.pages import Page
+
+
+class Count(Struct, frozen=True, kw_only=True):
+    """A counter as it is at one instant."""
+
+    account_id: AccountId
+    name: Annotated[str, Meta(description="The counter's name.", examples=["services"])]
+    value: Annotated[int, Meta(description="What enforcement compares with the limit.", examples=[2])]
+    best_effort: Annotated[int, Meta(description="The immediate counter: right now.", examples=[2])]
+    eventual: Annotated[int, Meta(description="The exact counter: right always, a moment late.", examples=[2])]
+    limit: Annotated[int, Meta(description="Most that may be in use; null for no limit.", examples=[5000])] | None
+    remaining: Annotated[int, Meta(description="Room under the limit; null for no limit.", examples=[4998])] | None
+    drift: Annotated[int, Meta(description="`best_effort` less `eventual`; 0 when all is settled.", examples=[0])]
+    enforcement: Annotated[Enforcement, Meta(description="How the limit is kept.", examples=["strict"])]
+    settled_at: Timestamp | None
+
+    @classmethod
+    def of(cls, counter: Counter) -> Self:
+        """Return a counter of the core as it goes over the wire."""
+        return cls(
+            account_id=counter.key.account_id,
+            name=counter.key.name,
+            value=counter.value,
+            best_effort=counter.best_effort,
+            eventual=counter.eventual,
+            limit=counter.limit,
+            remaining=counter.remaining,
+            drift=counter.drift,
+            enforcement=counter.enforcement,
+            settled_at=None if counter.settled_at_ms is None else to_timestamp(counter.settled_at_ms),
+        )
+
+
+class CountPage(Struct, frozen=True):
+    """Part of a list of counters."""
+
+    items: list[Count]
+    next_cursor: NextCursor
+
+    @classmethod
+    def of(cls, page: Page[Counter]) -> Self:
+        """Return a page of the core as it goes over the wire."""
+        return cls([Count.of(counter) for counter in page.items], page.next_cursor)

@@ -1,0 +1,12 @@
+"""The two query parameters that every list takes."""
+
+from typing import Annotated, TypeAlias
+
+from litestar.params import QueryParameter
+
+from counters.pages import PAGE_LIMIT_MAX
+
+PageLimit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_LIMIT_MAX, description="Most items to return.")]
+Cursor: TypeAlias = Annotated[
+    str | None, QueryParameter(description="The `next_cursor` of the page before; leave out for the first page.")
+]

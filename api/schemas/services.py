@@ -1,0 +1,49 @@
+"""Services, the entries of the counter ``services``, on the wire."""
+
+from typing import Self
+
+from msgspec import UNSET, Struct, UnsetType
+
+from api.schemas.fields import AccountId, NextCursor, OwnServiceId, ServiceId, ServiceName, Timestamp, to_timestamp
+from counters.model import Entry
+from counters.pages import Page
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """A service of an account."""
+
+    id: ServiceId
+    account_id: AccountId
+    name: ServiceName
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, account_id: str, entry: Entry) -> Self:
+        """Return an entry of the account's counter as it goes over the wire."""
+        return cls(id=entry.id, account_id=account_id, name=entry.name, created_at=to_timestamp(entry.created_at_ms))
+
+
+class ServicePage(Struct, frozen=True):
+    """Part of the list of an account's services."""
+
+    items: list[Service]
+    next_cursor: NextCursor
+
+    @classmethod
+    def of(cls, account_id: str, page: Page[Entry]) -> Self:
+        """Return a page of the account's entries as it goes over the wire."""
+        return cls([Service.of(account_id, entry) for entry in page.items], page.next_cursor)
+
+
+class ServiceCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new service."""
+
+    account_id: AccountId
+    name: ServiceName
+    id: OwnServiceId | UnsetType = UNSET
+
+
+class ServiceUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes of a service."""
+
+    name: ServiceName

@@ -1,0 +1,102 @@
+"""Settings from the environment, checked before anything starts.
+
+``AWS_ENDPOINT_URL``, credentials and the like are not here: the SDK reads those itself.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from counters.keys import SLOTS_MAX
+
+_LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_PORT_MAX: Final = 65_535
+_DEADLINE_MS_MIN: Final = 100
+_DEADLINE_MS_MAX: Final = 10_000
+"""Healing waits until a counter was quiet for 15 s and relies on no operation living that long (design, section 7)."""
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+")
+_TABLE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
+
+
+class SettingsError(Exception):
+    """A variable whose value cannot be used.
+
+    Attributes:
+        variable: Its name.
+    """
+
+    def __init__(self, variable: str, reason: str) -> None:
+        super().__init__(f"{variable}: {reason}")
+        self.variable = variable
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may choose.
+
+    Attributes:
+        host: Address to listen on. The default is reachable from this machine only; a container sets ``0.0.0.0``.
+        port: Port to listen on; 0 for any free one.
+        table_name: The DynamoDB table.
+        log_level: Least level that is logged.
+        operation_deadline_ms: Longest time from a request's arrival to its answer, in milliseconds.
+        services_slots: Partitions of each new account's ledger.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    table_name: str = "distributed-counter"
+    log_level: str = "INFO"
+    operation_deadline_ms: int = 5000
+    services_slots: int = 1
+
+    @property
+    def deadline_s(self) -> float:
+        """The deadline in seconds."""
+        return self.operation_deadline_ms / 1000
+
+    @property
+    def try_timeout_s(self) -> float:
+        """Longest time that one call to the store may take, in seconds: within the deadline there is a second one."""
+        return self.deadline_s / 2
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that these variables make; a variable that is not set has its default.
+
+    Raises:
+        SettingsError: A value that cannot be used.
+    """
+    default = Settings()
+    log_level = environ.get("LOG_LEVEL", default.log_level).upper()
+    if log_level not in _LOG_LEVELS:
+        raise SettingsError("LOG_LEVEL", f"must be one of {', '.join(_LOG_LEVELS)}, not {log_level!r}")
+    return Settings(
+        host=_match(environ, "HOST", default.host, _HOST, "a host name or an address"),
+        port=_whole_number(environ, "PORT", default.port, 0, _PORT_MAX),
+        table_name=_match(
+            environ, "TABLE_NAME", default.table_name, _TABLE_NAME, "3 to 255 characters of A-Za-z0-9._-"
+        ),
+        log_level=log_level,
+        operation_deadline_ms=_whole_number(
+            environ, "OPERATION_DEADLINE_MS", default.operation_deadline_ms, _DEADLINE_MS_MIN, _DEADLINE_MS_MAX
+        ),
+        services_slots=_whole_number(environ, "SERVICES_SLOTS", default.services_slots, 1, SLOTS_MAX),
+    )
+
+
+def _match(environ: Mapping[str, str], variable: str, default: str, pattern: re.Pattern[str], expected: str) -> str:
+    value = environ.get(variable, default)
+    if pattern.fullmatch(value) is None:
+        raise SettingsError(variable, f"must be {expected}, not {value!r}")
+    return value
+
+
+def _whole_number(environ: Mapping[str, str], variable: str, default: int, least: int, most: int) -> int:
+    value = environ.get(variable, str(default))
+    # int() alone would also take "1_000", " 8000 " and other scripts' digits.
+    if not (value.isascii() and value.isdigit() and len(value) <= len(str(most)) and least <= int(value) <= most):
+        raise SettingsError(variable, f"must be a whole number from {least} to {most}, not {value!r}")
+    return int(value)

@@ -1,0 +1,93 @@
+"""The routes of accounts."""
+
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from tests.stores import WatchedStore
+
+Api = AsyncTestClient[Litestar]
+
+
+class TestCreate:
+    """``POST /accounts``."""
+
+    async def test_answers_with_the_account_and_where_it_is(self, api: Api) -> None:
+        response = await api.post("/accounts", json={"username": "ada", "max_number_of_services": 7})
+        account = response.json()
+        assert response.status_code == 201
+        assert account == {
+            "id": account["id"],
+            "username": "ada",
+            "number_of_services": 0,
+            "max_number_of_services": 7,
+            "created_at": "2026-09-21T14:13:20.000Z",
+        }
+        assert response.headers["location"] == f"/accounts/{account['id']}"
+        assert (await api.get(response.headers["location"])).json() == account
+
+    async def test_the_default_limit_is_5000(self, api: Api) -> None:
+        response = await api.post("/accounts", json={"username": "ada"})
+        assert response.json()["max_number_of_services"] == 5000
+
+    async def test_takes_the_longest_username_in_any_script(self, api: Api) -> None:
+        username = "\N{DROMEDARY CAMEL}" * 128
+        response = await api.post("/accounts", json={"username": username})
+        assert response.json()["username"] == username
+
+    async def test_takes_the_smallest_and_the_largest_limit(self, api: Api) -> None:
+        for limit in (0, 10**12):
+            response = await api.post("/accounts", json={"username": "ada", "max_number_of_services": limit})
+            assert response.json()["max_number_of_services"] == limit
+
+    async def test_the_last_of_duplicate_keys_counts(self, api: Api) -> None:
+        response = await api.post("/accounts", content=b'{"username": "ada", "username": "grace"}')
+        assert response.json()["username"] == "grace"
+
+
+class TestRead:
+    """``GET /accounts/{id}``."""
+
+    async def test_counts_the_services_at_once(self, api: Api, account_id: str) -> None:
+        for name in ("billing", "search"):
+            await api.post("/services", json={"account_id": account_id, "name": name})
+        assert (await api.get(f"/accounts/{account_id}")).json()["number_of_services"] == 2
+
+
+class TestUpdate:
+    """``PUT /accounts/{id}``."""
+
+    async def test_changes_only_what_is_given(self, api: Api, account_id: str) -> None:
+        renamed = await api.put(f"/accounts/{account_id}", json={"username": "grace"})
+        assert renamed.status_code == 200
+        assert (renamed.json()["username"], renamed.json()["max_number_of_services"]) == ("grace", 3)
+        limited = await api.put(f"/accounts/{account_id}", json={"max_number_of_services": 0})
+        assert (limited.json()["username"], limited.json()["max_number_of_services"]) == ("grace", 0)
+
+    async def test_a_new_limit_holds_for_the_next_service(self, api: Api, account_id: str) -> None:
+        await api.put(f"/accounts/{account_id}", json={"max_number_of_services": 0})
+        response = await api.post("/services", json={"account_id": account_id, "name": "billing"})
+        assert response.status_code == 409
+
+
+class TestDelete:
+    """``DELETE /accounts/{id}``."""
+
+    async def test_takes_counters_and_services_along(self, api: Api, api_store: WatchedStore, account_id: str) -> None:
+        await api.post("/services", json={"account_id": account_id, "name": "billing"})
+        response = await api.delete(f"/accounts/{account_id}")
+        assert (response.status_code, response.content) == (204, b"")
+        assert (await api.get(f"/accounts/{account_id}")).status_code == 404
+        assert not api_store._counters
+        assert not any(api_store._ledgers.values())
+
+
+class TestList:
+    """``GET /accounts``."""
+
+    async def test_pages_hold_every_account_once(self, api: Api) -> None:
+        made = [(await api.post("/accounts", json={"username": f"user {n}"})).json() for n in range(5)]
+        first = (await api.get("/accounts", params={"limit": 3})).json()
+        second = (await api.get("/accounts", params={"limit": 3, "cursor": first["next_cursor"]})).json()
+        assert len(first["items"]) == 3
+        assert second["next_cursor"] is None
+        assert sorted(one["id"] for one in first["items"] + second["items"]) == sorted(one["id"] for one in made)

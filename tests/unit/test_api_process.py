@@ -1,0 +1,125 @@
+"""Starting and stopping: what the process does, seen from outside where that is possible."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from litestar.testing import AsyncTestClient
+
+from api.app import create_app
+from counters.errors import OverloadedError
+from tests.engines import make_account, make_engine
+from tests.stores import WatchedStore
+
+ROOT = Path(__file__).parents[2]
+NOBODY_LISTENS = "http://127.0.0.1:9"
+
+
+@asynccontextmanager
+async def process(**environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run ``python -m api`` with these variables besides those of the test."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "api",
+        cwd=ROOT,
+        env=os.environ | environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that offers nothing to wait for."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("environ", "variable"),
+    [
+        ({"PORT": "http"}, "PORT"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "AWS_REGION"),
+        ({"AWS_ENDPOINT_URL": "localhost:8000"}, "AWS_ENDPOINT_URL"),
+    ],
+)
+async def test_bad_configuration_stops_the_start_with_one_line(environ: dict[str, str], variable: str) -> None:
+    async with process(**environ) as running:
+        _, stderr = await running.communicate()
+    lines = stderr.decode().splitlines()
+    assert running.returncode == 2
+    assert len(lines) == 1
+    assert variable in lines[0]
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_with_zero_after_draining(signal_number: signal.Signals) -> None:
+    async with process(PORT="0", AWS_ENDPOINT_URL=NOBODY_LISTENS) as running:
+        assert running.stdout
+        address = None
+        while address is None:
+            address = re.search(r"http://[0-9.:]+", (await running.stdout.readline()).decode())
+        async with httpx.AsyncClient(base_url=address[0]) as client:
+            alive, ready = await client.get("/health"), await client.get("/ready")
+            head = await client.head("/health")
+        running.send_signal(signal_number)
+        stdout, stderr = await running.communicate()
+    assert (alive.status_code, ready.status_code, head.status_code) == (200, 503, 200)
+    assert "server" not in alive.headers
+    assert running.returncode == 0
+    assert b'"drain.finished"' in stdout
+    assert b'"level":"error"' not in stdout
+    assert not stderr
+
+
+async def test_stopping_finishes_the_requests_in_flight() -> None:
+    store = WatchedStore(latency_s=0.2)
+    engine = make_engine(store)
+    key = await make_account(engine)
+    server = uvicorn.Server(uvicorn.Config(create_app(engine), port=0, log_config=None, lifespan="on"))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        request = asyncio.create_task(client.post("/services", json={"account_id": key.account_id, "name": "billing"}))
+        await until(lambda: store.calls["change_counter"] > 0)
+        server.should_exit = True
+        response = await request
+    await serving
+    assert response.status_code == 201
+    assert store.total(key) == 1
+
+
+async def test_stopping_drains_the_engine() -> None:
+    engine = make_engine(WatchedStore())
+    key = await make_account(engine)
+    async with AsyncTestClient(create_app(engine)) as api:
+        assert (await api.post("/services", json={"account_id": key.account_id, "name": "billing"})).status_code == 201
+    with pytest.raises(OverloadedError):
+        await engine.entries.create(key, "billing")
+
+
+async def test_a_drain_that_does_not_end_does_not_hold_up_the_stop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(WatchedStore())
+    monkeypatch.setattr("api.app.DRAIN_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(engine, "drain", asyncio.Event().wait)
+    async with AsyncTestClient(create_app(engine)):
+        pass
+    assert "drain.timed_out" in caplog.messages
