@@ -1,0 +1,65 @@
+"""boto3 clients for an emulator, with credentials that no real account has: nothing here may ever reach AWS."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_sqs import SQSClient
+
+ACCESS_KEY_ID: Final = "test"
+SECRET_ACCESS_KEY: Final = "test"  # noqa: S105  # emulators accept anything
+
+_CONFIG: Final = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
+
+
+def region() -> str:
+    """Return the region to use: the user's own choice, or else one that every emulator knows."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """Return the variables that make any AWS client of a child process talk to an emulator."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": region(),
+        "AWS_DEFAULT_REGION": region(),
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+    }
+
+
+def without_aws() -> dict[str, str]:
+    """Return our own environment less everything that would lead an AWS client somewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
+def dynamodb_client(endpoint: str) -> DynamoDBClient:
+    """Return a client for tables."""
+    return _session().client("dynamodb", endpoint_url=endpoint, config=_CONFIG)
+
+
+def lambda_client(endpoint: str) -> LambdaClient:
+    """Return a client for functions and event source mappings."""
+    return _session().client("lambda", endpoint_url=endpoint, config=_CONFIG)
+
+
+def logs_client(endpoint: str) -> CloudWatchLogsClient:
+    """Return a client for what functions print."""
+    return _session().client("logs", endpoint_url=endpoint, config=_CONFIG)
+
+
+def sqs_client(endpoint: str) -> SQSClient:
+    """Return a client for queues."""
+    return _session().client("sqs", endpoint_url=endpoint, config=_CONFIG)
+
+
+def _session() -> boto3.Session:
+    return boto3.Session(aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY, region_name=region())

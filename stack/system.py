@@ -1,0 +1,114 @@
+"""The running system: emulator, everything provisioned in it, and API processes."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stack import aws
+from stack.emulators import ministack
+from stack.errors import StackError
+from stack.network import LOOPBACK, status_of, url_of
+from stack.processes import ChildProcess, Program, running
+from stack.provision import Provisioned, provision
+
+DEFAULT_TABLE: Final = "distributed-counter"
+
+_READY_TIMEOUT_S: Final = 30.0
+# An operation that is under way has 5 s to end, and the process then closes what it has open.
+_API_GRACE_S: Final = 15.0
+
+
+class SystemSettings(NamedTuple):
+    """What to run.
+
+    Attributes:
+        emulator: Port to start an emulator on, or the address of one that runs.
+        api_ports: Where to start an API process each.
+        table: Name of the table.
+        logs: Folder for the processes' output.
+    """
+
+    emulator: int | str
+    api_ports: Sequence[int]
+    table: str
+    logs: Path
+
+
+class System(NamedTuple):
+    """What runs.
+
+    Attributes:
+        endpoint: Address of the emulator.
+        provisioned: What was made in it.
+        api_urls: Addresses of the API processes.
+        children: All processes that were started.
+    """
+
+    endpoint: str
+    provisioned: Provisioned
+    api_urls: tuple[str, ...]
+    children: tuple[ChildProcess, ...]
+
+
+@contextmanager
+def running_system(settings: SystemSettings) -> Iterator[System]:
+    """Start everything in order, and at the end stop it in the opposite order: the API drains while it has a table.
+
+    Yields:
+        The system, ready to serve.
+
+    Raises:
+        StackError: Something did not start.
+    """
+    with ExitStack() as stack:
+        children = []
+        if isinstance(settings.emulator, int):
+            endpoint = url_of(settings.emulator)
+            children.append(stack.enter_context(ministack(settings.emulator, settings.logs / "ministack.log")))
+        else:
+            endpoint = settings.emulator
+        provisioned = _provision(endpoint, settings.table)
+        programs = {
+            port: api_program(["api"], port, endpoint, settings.table, settings.logs) for port in settings.api_ports
+        }
+        # All at once, then wait: together they are ready as soon as one alone.
+        apis = {port: stack.enter_context(running(program)) for port, program in programs.items()}
+        for port, api in apis.items():
+            wait_for_api(api, port)
+        urls = tuple(url_of(port) for port in apis)
+        yield System(endpoint, provisioned, urls, (*children, *apis.values()))
+
+
+def _provision(endpoint: str, table: str) -> Provisioned:
+    try:
+        return provision(endpoint, table)
+    # boto3 raises the last one for an address that is none.
+    except (BotoCoreError, ClientError, ValueError) as exc:
+        raise StackError(f"The emulator at {endpoint} cannot be used: {exc}") from exc
+
+
+def api_program(module: Sequence[str], port: int, endpoint: str, table: str, logs: Path) -> Program:
+    """Return an API process on an emulator; the module is ``api`` or one that wraps it, with its arguments."""
+    environment = {
+        **aws.without_aws(),
+        **aws.environment(endpoint),
+        "HOST": LOOPBACK,
+        "PORT": str(port),
+        "TABLE_NAME": table,
+    }
+    log = logs / f"api-{port}.log"
+    return Program(f"The API on port {port}", [sys.executable, "-m", *module], environment, log, _API_GRACE_S)
+
+
+def wait_for_api(api: ChildProcess, port: int) -> None:
+    """Return when an API process serves.
+
+    Raises:
+        StackError: It ended first, or the time ran out.
+    """
+    api.wait_until(lambda: status_of(f"{url_of(port)}/ready") == HTTPStatus.OK, _READY_TIMEOUT_S)

@@ -1,0 +1,108 @@
+"""Run the whole system on this machine until told to stop: ``./taskw up``.
+
+Environment variables: ``PORT`` of the API (8000), ``EMULATOR_PORT`` (4566), ``TABLE_NAME`` (distributed-counter), and
+``AWS_ENDPOINT_URL``, which says to use the emulator there and to start none.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stack import runs
+from stack.errors import StackError
+from stack.lambda_log import LambdaLog
+from stack.network import read_port, require_free
+from stack.paths import ROOT
+from stack.system import DEFAULT_TABLE, System, SystemSettings, running_system
+
+API_PORT: Final = 8000
+_EMULATOR_PORT: Final = 4566
+_WATCH_S: Final = 1.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> int:
+    """Run everything; return the exit status: 0 when told to stop, 1 when something went wrong."""
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        _run()
+    except KeyboardInterrupt:
+        _say("Stopped.")
+    except StackError as exc:
+        print(f"up: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run() -> None:
+    started = time.monotonic()
+    port = read_port(os.environ, "PORT", API_PORT)
+    require_free(port, "The API", "Choose another with PORT=...")
+    emulator = _choose_emulator(os.environ)
+    table = os.environ.get("TABLE_NAME") or DEFAULT_TABLE
+    with runs.locked(port) as logs, running_system(SystemSettings(emulator, [port], table, logs)) as system:
+        _say(_welcome(system, logs, port, time.monotonic() - started))
+        _watch(system, logs)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Begin to stop; what follows is bounded in time, and a second signal must not cut it short."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    # Not print(), which the signal may have come in the middle of.
+    os.write(sys.stdout.fileno(), b"Stopping ...\n")
+    raise KeyboardInterrupt
+
+
+def _choose_emulator(environment: Mapping[str, str]) -> int | str:
+    """Return the address of the emulator to use, or the port to start one on."""
+    endpoint = environment.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        return endpoint
+    port = read_port(environment, "EMULATOR_PORT", _EMULATOR_PORT)
+    remedy = "Choose another with EMULATOR_PORT=..., or use the emulator there with AWS_ENDPOINT_URL=http://..."
+    require_free(port, "The emulator", remedy)
+    return port
+
+
+def _watch(system: System, logs: Path) -> None:
+    """Copy the Lambda's log for as long as every process runs."""
+    log = LambdaLog(system.endpoint, system.provisioned.function, logs / "lambda.log")
+    while True:
+        for child in system.children:
+            child.require_running()
+        # An emulator that is too busy to answer is asked again; one that died is found above.
+        with suppress(BotoCoreError, ClientError):
+            log.copy_new_lines()
+        time.sleep(_WATCH_S)
+
+
+def _welcome(system: System, logs: Path, port: int, seconds: float) -> str:
+    api = system.api_urls[0]
+    follow = "./taskw logs" if port == API_PORT else f"PORT={port} ./taskw logs"
+    return f"""\
+Ready after {seconds:.1f} s. Ctrl-C stops everything.
+  API       {api}
+  explorer  {api}/swagger
+  AWS       {system.endpoint} (emulator; table {system.provisioned.table})
+  logs      {logs.relative_to(ROOT)} ({follow} follows them)
+A first account:
+  curl {api}/accounts -H 'content-type: application/json' -d '{{"username": "ada"}}'"""
+
+
+def _say(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
