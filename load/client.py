@@ -1,0 +1,104 @@
+"""A closed-loop HTTP load: so many connections, each sending its next request when it has its answer.
+
+Talks to this machine only, and is bounded by the number of requests or by a time.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import NamedTuple
+
+import aiohttp
+
+
+class Request(NamedTuple):
+    """One request, ready to be sent.
+
+    Attributes:
+        method: HTTP method.
+        url: Whole address.
+        body: JSON text; empty for none.
+    """
+
+    method: str
+    url: str
+    body: bytes = b""
+
+
+class Answer(NamedTuple):
+    """One answer.
+
+    Attributes:
+        status: HTTP status; 0 when the connection failed.
+        content_type: What the body is.
+        body: The body as it came.
+        latency_s: From sending to the last byte, in seconds.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+    latency_s: float
+
+
+class Outcome(NamedTuple):
+    """All answers of a load.
+
+    Attributes:
+        answers: In the order of arrival.
+        elapsed_s: From the first request to the last answer, in seconds.
+    """
+
+    answers: Sequence[Answer]
+    elapsed_s: float
+
+    @property
+    def statuses(self) -> Counter[int]:
+        """How often each status was answered."""
+        return Counter(answer.status for answer in self.answers)
+
+    def latency_ms(self, share: float) -> float:
+        """Return the latency that this share of the answers stayed within, in milliseconds."""
+        ordered = sorted(answer.latency_s for answer in self.answers)
+        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+async def send_all(requests: Sequence[Request], connections: int) -> Outcome:
+    """Send every request once, over so many connections."""
+    return await _run(iter(requests), connections, float("inf"))
+
+
+async def send_for(requests: Sequence[Request], connections: int, seconds: float) -> Outcome:
+    """Send these requests in turn, over and over, for so many seconds."""
+    return await _run(cycle(requests), connections, seconds)
+
+
+async def _run(requests: Iterator[Request], connections: int, seconds: float) -> Outcome:
+    answers: list[Answer] = []
+    connector = aiohttp.TCPConnector(limit=connections)
+    timeout = aiohttp.ClientTimeout(total=60)
+    headers = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
+        start = time.perf_counter()
+        end = start + seconds
+
+        async def work() -> None:
+            for request in requests:
+                answers.append(await _send(session, request))
+                if time.perf_counter() > end:
+                    return
+
+        await asyncio.gather(*(work() for _ in range(connections)))
+        return Outcome(answers, time.perf_counter() - start)
+
+
+async def _send(session: aiohttp.ClientSession, request: Request) -> Answer:
+    start = time.perf_counter()
+    try:
+        async with session.request(request.method, request.url, data=request.body or None) as response:
+            body = await response.read()
+            return Answer(response.status, response.content_type, body, time.perf_counter() - start)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Answer(0, "", repr(error).encode(), time.perf_counter() - start)

@@ -1,0 +1,250 @@
+"""What the service promises, over HTTP, on the stack of ``./taskw up``; the truth is read from the table itself."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from threading import Timer
+from typing import NamedTuple
+
+import pytest
+
+from counters import keys
+from counters.keys import SERVICES, CounterKey
+from load.client import Answer, Request, send_all, send_for
+from stack import aws
+from stack.network import free_port, url_of
+from stack.processes import ChildProcess, running
+from stack.system import System, api_program, wait_for_api
+
+CONNECTIONS = 200
+SETTLE_WITHIN_S = 5.0
+
+
+class Service(NamedTuple):
+    """The API as one test uses it: an account of its own, all processes in turn."""
+
+    urls: Sequence[str]
+    account_id: str
+
+    def create(self, number: int) -> Request:
+        """Return the request that makes a service."""
+        body = json.dumps({"account_id": self.account_id, "name": f"service {number}"})
+        return Request("POST", f"{self.urls[number % len(self.urls)]}/services", body.encode())
+
+    def delete(self, number: int, service_id: str) -> Request:
+        """Return the request that deletes a service."""
+        url = self.urls[number % len(self.urls)]
+        return Request("DELETE", f"{url}/services/{service_id}?account_id={self.account_id}")
+
+
+class Table(NamedTuple):
+    """The table behind the service, read without any of the service's code."""
+
+    system: System
+
+    def counter(self, account_id: str) -> tuple[int, int]:
+        """Return ``best_effort`` and ``eventual``."""
+        key = keys.counter_key(CounterKey(account_id, SERVICES))
+        answer = aws.dynamodb_client(self.system.endpoint).get_item(
+            TableName=self.system.provisioned.table,
+            Key={keys.PK: {"S": key.pk}, keys.SK: {"S": key.sk}},
+            ConsistentRead=True,
+        )
+        return int(answer["Item"][keys.BEST_EFFORT]["N"]), int(answer["Item"][keys.EVENTUAL]["N"])
+
+    def entries(self, account_id: str) -> set[str]:
+        """Return the ids in the ledger."""
+        pages = (
+            aws.dynamodb_client(self.system.endpoint)
+            .get_paginator("query")
+            .paginate(
+                TableName=self.system.provisioned.table,
+                KeyConditionExpression="PK = :pk",
+                ExpressionAttributeValues={":pk": {"S": keys.entries_pk(CounterKey(account_id, SERVICES), 0)}},
+                ProjectionExpression="SK",
+                ConsistentRead=True,
+            )
+        )
+        return {item[keys.SK]["S"] for page in pages for item in page["Items"]}
+
+    def seconds_until_settled(self, account_id: str) -> float:
+        """Wait until ``eventual`` is the number of entries, and return how long that took."""
+        start = time.monotonic()
+        total = len(self.entries(account_id))
+        while self.counter(account_id)[1] != total:
+            assert time.monotonic() - start < 60, f"eventual {self.counter(account_id)[1]} never became {total}"
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+
+@pytest.fixture
+def table(stack: System) -> Table:
+    """Return the table of the running system."""
+    return Table(stack)
+
+
+def make_service(stack: System, limit: int) -> Service:
+    """Make an account through the API."""
+    body = json.dumps({"username": "e2e", "max_number_of_services": limit}).encode()
+    (answer,) = send([Request("POST", f"{stack.api_urls[0]}/accounts", body)])
+    assert answer.status == 201, answer
+    return Service(stack.api_urls, json.loads(answer.body)["id"])
+
+
+def send(requests: Sequence[Request]) -> Sequence[Answer]:
+    """Send all requests over so many connections and return the answers."""
+    return asyncio.run(send_all(requests, min(CONNECTIONS, len(requests)))).answers
+
+
+def ids_of(answers: Sequence[Answer]) -> list[str]:
+    """Return the ids of the services that were made."""
+    return [json.loads(answer.body)["id"] for answer in answers if answer.status == 201]
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_a_burst_is_stopped_exactly_at_the_limit(stack: System, table: Table, attempt: int) -> None:
+    """5,000 creates at once through four processes against a limit of 500; 20 times, as races are rare."""
+    service = make_service(stack, limit=500)
+    answers = send([service.create(number) for number in range(5_000)])
+    created = ids_of(answers)
+    assert len(created) == len(set(created)) == 500
+    assert table.entries(service.account_id) == set(created), f"attempt {attempt}"
+    assert table.counter(service.account_id)[0] == 500
+    refusals = [answer for answer in answers if answer.status != 201]
+    assert {answer.status for answer in refusals} == {409}
+    assert {answer.content_type for answer in refusals} == {"application/problem+json"}
+    assert {(json.loads(answer.body)["limit"], json.loads(answer.body)["value"]) for answer in refusals} == {(500, 500)}
+
+
+def test_no_room_is_lost_when_creates_and_deletes_meet_at_the_limit(stack: System, table: Table) -> None:
+    service = make_service(stack, limit=100)
+    alive = ids_of(send([service.create(number) for number in range(100)]))
+    for _ in range(10):
+        mixed = [service.create(number) for number in range(150)]
+        mixed += [service.delete(number, service_id) for number, service_id in enumerate(alive[:60])]
+        Random(0).shuffle(mixed)
+        answers = send(mixed)
+        assert {answer.status for answer in answers} <= {201, 204, 409}
+        alive = alive[60:] + ids_of(answers)
+        assert len(alive) <= 100
+    assert table.entries(service.account_id) == set(alive)
+    assert table.counter(service.account_id)[0] == len(alive)
+    refilled = ids_of(send([service.create(number) for number in range(200)]))
+    assert len(alive) + len(refilled) == table.counter(service.account_id)[0] == 100
+
+
+def test_the_exact_counter_is_exact_soon_after_a_load(stack: System, table: Table) -> None:
+    """10,000 creates and 5,000 deletes at full speed."""
+    service = make_service(stack, limit=10_000)
+    elapsed_s = run_creates_and_deletes(service, table)
+    assert elapsed_s < SETTLE_WITHIN_S
+
+
+def test_the_exact_counter_is_exact_when_every_batch_comes_twice_and_cut_elsewhere(
+    stack: System, table: Table, second_delivery: str
+) -> None:
+    service = make_service(stack, limit=10_000)
+    elapsed_s = run_creates_and_deletes(service, table)
+    assert elapsed_s < SETTLE_WITHIN_S
+    time.sleep(2)
+    best_effort, eventual = table.counter(service.account_id)
+    assert best_effort == eventual == len(table.entries(service.account_id)) == 5_000
+    mapping = aws.lambda_client(stack.endpoint).get_event_source_mapping(UUID=second_delivery)
+    assert mapping["LastProcessingResult"].startswith("OK"), "the second delivery never happened"
+
+
+def run_creates_and_deletes(service: Service, table: Table) -> float:
+    """Do the work; return the seconds from the last answer until ``eventual`` is exact."""
+    created: list[str] = []
+    for start in range(0, 10_000, 1_000):
+        requests = [service.create(number) for number in range(start, start + 1_000)]
+        requests += [service.delete(number, created.pop()) for number in range(min(500, len(created)))]
+        Random(start).shuffle(requests)
+        created += ids_of(send(requests))
+    deletes = [service.delete(number, service_id) for number, service_id in enumerate(created[5_000:])]
+    assert {answer.status for answer in send(deletes)} == {204}
+    return table.seconds_until_settled(service.account_id)
+
+
+@pytest.fixture
+def second_delivery(stack: System) -> Iterator[str]:
+    """Deliver every record once more, in batches of another size, while a test runs; yields the mapping's id."""
+    functions = aws.lambda_client(stack.endpoint)
+    name = stack.provisioned.function
+    (first,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    second = functions.create_event_source_mapping(
+        FunctionName=name,
+        EventSourceArn=first["EventSourceArn"],
+        StartingPosition="TRIM_HORIZON",
+        BatchSize=37,
+        FilterCriteria={"Filters": [{"Pattern": rule["Pattern"]} for rule in first["FilterCriteria"]["Filters"]]},
+    )
+    yield second["UUID"]
+    functions.delete_event_source_mapping(UUID=second["UUID"])
+
+
+def test_room_made_by_another_process_is_found_within_150_ms(stack: System) -> None:
+    service = make_service(stack, limit=1)
+    here, elsewhere = stack.api_urls[:2]
+    create = Request("POST", f"{here}/services", service.create(0).body)
+    (only,) = ids_of(send([create]))
+    numbers = itertools.count()
+    for _ in range(5):
+        assert {answer.status for answer in send([create] * 20)} == {409}
+        (gone,) = send([Request("DELETE", f"{elsewhere}/services/{only}?account_id={service.account_id}")])
+        assert gone.status == 204
+        time.sleep(0.15)
+        (only,) = ids_of(send([create])) or [f"none, in round {next(numbers)}"]
+        assert not only.startswith("none")
+
+
+def test_refused_callers_cost_few_calls(stack: System, tmp_path: Path) -> None:
+    """200 connections hammer a full counter for 10 s; the client in the API process counts what it sends."""
+    with api_process(stack, ["load.server", "strict"], tmp_path) as (url, _):
+        service = make_service(stack, limit=1)._replace(urls=[url])
+        ids_of(send([service.create(0)]))
+        before = read_calls(url)
+        outcome = asyncio.run(send_for([service.create(1)], CONNECTIONS, 10.0))
+        calls = read_calls(url) - before
+    assert set(outcome.statuses) == {409}
+    assert outcome.statuses[409] > 1_000, "too few callers to prove anything"
+    assert 0 < calls <= 20 * outcome.elapsed_s
+
+
+def test_stopping_loses_nothing_that_was_admitted(stack: System, table: Table, tmp_path: Path) -> None:
+    """SIGTERM under load: what was answered is there, and nothing stays reserved for the rest."""
+    with api_process(stack, ["api"], tmp_path) as (url, process):
+        service = make_service(stack, limit=100_000)._replace(urls=[url])
+        Timer(1.0, os.kill, (process.pid, signal.SIGTERM)).start()
+        outcome = asyncio.run(send_for([service.create(0)], 64, 3.0))
+        assert process.wait() == 0
+    created = ids_of(outcome.answers)
+    assert created
+    # Connections that were refused, or closed while idle, are status 0. No request got another answer.
+    assert set(outcome.statuses) <= {0, 201, 503}
+    entries = table.entries(service.account_id)
+    assert set(created) <= entries
+    assert table.counter(service.account_id)[0] == len(entries)
+
+
+@contextmanager
+def api_process(stack: System, module: Sequence[str], logs: Path) -> Iterator[tuple[str, ChildProcess]]:
+    """Run one API process more on the system's table."""
+    port = free_port()
+    program = api_program(module, port, stack.endpoint, stack.provisioned.table, logs)
+    with running(program) as process:
+        wait_for_api(process, port)
+        yield url_of(port), process
+
+
+def read_calls(url: str) -> int:
+    """Return how many DynamoDB calls a process has sent."""
+    (answer,) = send([Request("GET", f"{url}/calls")])
+    return sum(json.loads(answer.body).values())
