@@ -9,8 +9,9 @@ from typing import Final
 from litestar import Litestar
 from litestar.di import Provide
 
-from api.backend import Accounts, Backend, Entries
+from api.backend import Accounts, Backend, Entries, Healer
 from api.controllers.accounts import AccountsController
+from api.controllers.counters import CountersController
 from api.controllers.counts import CountsController
 from api.controllers.health import HealthController
 from api.controllers.services import AccountServicesController, ServicesController
@@ -42,6 +43,9 @@ def create_app(backend: Backend) -> Litestar:
     def provide_entries() -> Entries:
         return backend.entries
 
+    def provide_healer() -> Healer:
+        return backend.healer
+
     def provide_backend() -> Backend:
         return backend
 
@@ -50,6 +54,7 @@ def create_app(backend: Backend) -> Litestar:
             AccountsController,
             AccountServicesController,
             ServicesController,
+            CountersController,
             CountsController,
             HealthController,
             ExplorerController,
@@ -57,6 +62,7 @@ def create_app(backend: Backend) -> Litestar:
         dependencies={
             "accounts": Provide(provide_accounts, sync_to_thread=False),
             "entries": Provide(provide_entries, sync_to_thread=False),
+            "healer": Provide(provide_healer, sync_to_thread=False),
             "backend": Provide(provide_backend, sync_to_thread=False),
         },
         exception_handlers={Exception: answer_error},

@@ -6,15 +6,16 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from counters.accounts import AccountView
+from counters.healing import Diagnosis
 from counters.keys import CounterKey
-from counters.model import Counter, Created, Entry
+from counters.model import Counter, Created, Enforcement, Entry
 from counters.pages import Page
 
 
 class Accounts(Protocol):
     """Operations on accounts; what each owes is written at ``counters.accounts.Accounts``."""
 
-    async def create(self, username: str, limit: int) -> AccountView:
+    async def create(self, username: str, limit: int, enforcement: Enforcement) -> AccountView:
         """Make an account."""
 
     async def get(self, account_id: str) -> AccountView:
@@ -58,6 +59,16 @@ class Entries(Protocol):
         """Return a page of a counter's entries."""
 
 
+class Healer(Protocol):
+    """Recounts of counters; what each owes is written at ``counters.healing.Healer``."""
+
+    async def diagnose(self, key: CounterKey) -> Diagnosis:
+        """Recount a counter and change nothing."""
+
+    async def heal(self, key: CounterKey, *, reset_eventual: bool) -> Diagnosis:
+        """Recount a counter and set it to what was found."""
+
+
 class Backend(Protocol):
     """The engine behind the routes, from the application's start to its stop."""
 
@@ -69,6 +80,10 @@ class Backend(Protocol):
     def entries(self) -> Entries:
         """Operations on entries."""
 
+    @property
+    def healer(self) -> Healer:
+        """Recounts of counters."""
+
     async def ready(self) -> bool:
         """Tell whether requests can be served; cheap enough to be asked all the time."""
 
@@ -79,4 +94,5 @@ class Backend(Protocol):
 # The values come from our own providers, so checking their type on every request would be wasted.
 InjectedAccounts: TypeAlias = NamedDependency[SkipValidation[Accounts]]
 InjectedEntries: TypeAlias = NamedDependency[SkipValidation[Entries]]
+InjectedHealer: TypeAlias = NamedDependency[SkipValidation[Healer]]
 InjectedBackend: TypeAlias = NamedDependency[SkipValidation[Backend]]

@@ -19,6 +19,7 @@ from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpd
 from api.schemas.counts import Count, CountPage
 from api.schemas.health import Alive, Ready
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemKind
+from api.schemas.reconciliations import CounterState, Reconciliation
 from api.schemas.services import Service, ServiceCreate, ServicePage, ServiceUpdate
 
 VERSION: Final = "0.1.0"
@@ -35,6 +36,7 @@ _TAGS: Final = [
     Tag("accounts", "The owners of counters. Every account is born with a counter named `services`."),
     Tag("services", "What the counter `services` counts. A create is refused when the account's limit is reached."),
     Tag("counts", "Counters as they are: what enforcement sees, and how far it is from the exact count."),
+    Tag("counters", "Counters set right: recounted, and healed where they differ from what they count."),
     Tag("health", "Whether the process is alive and can serve."),
 ]
 
@@ -46,8 +48,10 @@ SCHEMAS: Final = (
     Alive,
     Count,
     CountPage,
+    CounterState,
     Problem,
     Ready,
+    Reconciliation,
     Service,
     ServiceCreate,
     ServicePage,
@@ -64,11 +68,17 @@ _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
         "errors": [{"field": "name", "reason": "is required"}],
     },
     ProblemKind.ACCOUNT_NOT_FOUND: {"detail": "There is no account 0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10."},
+    ProblemKind.COUNTER_NOT_FOUND: {
+        "detail": "There is no counter seats of account 0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10."
+    },
     ProblemKind.SERVICE_NOT_FOUND: {"detail": "There is no service 0197f0b3-14c8-7f6a-8e21-4d5c6b7a8f90."},
     ProblemKind.LIMIT_REACHED: {
         "detail": "The limit of 5000 is reached: 5000 in use.",
         "limit": 5000,
         "value": 5000,
+    },
+    ProblemKind.COUNTER_BUSY: {
+        "detail": "The counter is in use. It can be healed when nothing has changed it for a while."
     },
     ProblemKind.BODY_TOO_LARGE: {"detail": "The body must not be longer than 16384 bytes."},
     ProblemKind.UNSUPPORTED_MEDIA_TYPE: {"detail": "The body must be application/json."},

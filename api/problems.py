@@ -15,6 +15,8 @@ from api.requests import decoded_body
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, FieldProblem, Problem, ProblemKind
 from counters.errors import (
     AccountNotFoundError,
+    CounterBusyError,
+    CounterNotFoundError,
     EntryNotFoundError,
     InvalidInputError,
     LimitReachedError,
@@ -48,10 +50,14 @@ def answer_error(request: Request[None, None, State], error: Exception) -> Respo
             answer = _problem(ProblemKind.INVALID_INPUT, str(error), errors=[FieldProblem(field, reason)])
         case AccountNotFoundError():
             answer = _problem(ProblemKind.ACCOUNT_NOT_FOUND, str(error))
+        case CounterNotFoundError():
+            answer = _problem(ProblemKind.COUNTER_NOT_FOUND, str(error))
         case EntryNotFoundError(entry_id=entry_id):
             answer = _problem(ProblemKind.SERVICE_NOT_FOUND, f"There is no service {entry_id}.")
         case LimitReachedError(limit=limit, value=value):
             answer = _problem(ProblemKind.LIMIT_REACHED, str(error), limit=limit, value=value)
+        case CounterBusyError(retry_after_s=retry_after_s):
+            answer = _problem(ProblemKind.COUNTER_BUSY, str(error), retry_after_s=retry_after_s)
         case OverloadedError(retry_after_s=retry_after_s):
             _overload_log.note(error)
             answer = _problem(ProblemKind.OVERLOADED, str(error), retry_after_s=retry_after_s)

@@ -13,7 +13,7 @@ from counters.entries import Entries
 from counters.errors import AccountNotFoundError
 from counters.ids import Clock, check_id, uuid7
 from counters.keys import SERVICES, CounterKey
-from counters.model import Account, Counter
+from counters.model import Account, Counter, Enforcement
 from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.retry import repeat
 from counters.store import Store
@@ -51,15 +51,23 @@ class Accounts:
         self._deadline_s = deadline_s
         self._slots = slots
 
-    async def create(self, username: str, limit: int = DEFAULT_LIMIT) -> AccountView:
-        """Make an account with a ``services`` counter of this limit.
+    async def create(
+        self, username: str, limit: int = DEFAULT_LIMIT, enforcement: Enforcement = Enforcement.STRICT
+    ) -> AccountView:
+        """Make an account with a ``services`` counter of this limit, enforced so for as long as it lives.
 
         Raises:
             OverloadedError: No answer in time. The account may exist all the same, under an id nobody knows.
         """
         now_ms = self._clock()
         account = Account(id=uuid7(now_ms, self._random), username=username, created_at_ms=now_ms)
-        counter = Counter(key=CounterKey(account.id, SERVICES), limit=limit, slots=self._slots, touched_at_ms=now_ms)
+        counter = Counter(
+            key=CounterKey(account.id, SERVICES),
+            limit=limit,
+            enforcement=enforcement,
+            slots=self._slots,
+            touched_at_ms=now_ms,
+        )
         await self._repeat(lambda: self._store.create_account(account, counter))
         logger.info("account.created", extra={"fields": {"account_id": account.id, "limit": limit}})
         return AccountView(account, counter)
@@ -109,7 +117,7 @@ class Accounts:
         await self._entries.delete_all(key)
         while asyncio.get_running_loop().time() < give_up_at:
             counter = await self._repeat(lambda: self._store.read_counter(key))
-            if counter is None or counter.best_effort == 0:
+            if counter is None or counter.best_effort <= 0:
                 break
             await asyncio.sleep(_CLOSING_PAUSE_S)
             await self._entries.delete_all(key)

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from counters.model import Counter
 
 
-def admit(counter: Counter, amounts: Sequence[int], released: int) -> list[bool]:
+def admit(counter: Counter, amounts: Sequence[int], in_use: int) -> list[bool]:
     """Decide a batch in arrival order: True where the amount fits.
 
     Args:
         counter: The counter as last seen. Whether that is still so is for the store's condition to find out.
         amounts: What each caller asks for, positive, in order of arrival.
-        released: What the same flush gives back.
+        in_use: What the limit is compared with: the counter's value with everything that is not in it yet.
     """
     if counter.limit is None:
         return [True] * len(amounts)
-    room = counter.limit - counter.value + released
+    room = counter.limit - in_use
     decisions = []
     for amount in amounts:
         fits = amount <= room

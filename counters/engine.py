@@ -10,9 +10,12 @@ import msgspec
 from counters.accounts import Accounts
 from counters.entries import Entries
 from counters.errors import StoreError
+from counters.healing import Healer, HealingSettings
 from counters.ids import Clock
-from counters.lanes import Lanes, LaneSettings
+from counters.lane import LaneSettings
+from counters.lanes import Lanes
 from counters.store import Store
+from counters.sweep import Sweeper, SweepSettings
 
 _READY_FOR_S: Final = 2.0
 _PING_TIMEOUT_S: Final = 1.0
@@ -27,11 +30,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         deadline_s: Longest time from an operation's arrival to its answer, in seconds.
         services_slots: Partitions of each new account's ledger, 1 to 64. One takes 1,000 creates a second.
         lanes: Bounds of the lanes.
+        healing: When healing is safe.
+        sweep: Bounds of one sweep.
     """
 
     deadline_s: float = 5.0
     services_slots: int = 1
     lanes: LaneSettings = LaneSettings()
+    healing: HealingSettings = HealingSettings()
+    sweep: SweepSettings = SweepSettings()
 
 
 class Engine:
@@ -40,11 +47,19 @@ class Engine:
     Attributes:
         accounts: Operations on accounts.
         entries: Operations on the entries of counters.
+        healer: Recounts and heals counters.
+        sweeper: Finds the counters that need healing.
     """
 
     def __init__(self, store: Store, *, clock: Clock, random: Random, settings: EngineSettings) -> None:
         self._store = store
-        self._lanes = Lanes(store, clock, random, settings.lanes)
+        self.healer = Healer(
+            store, clock=clock, random=random, deadline_s=settings.deadline_s, settings=settings.healing
+        )
+        self.sweeper = Sweeper(
+            store, self.healer, random=random, deadline_s=settings.deadline_s, settings=settings.sweep
+        )
+        self._lanes = Lanes(store, self.healer, clock=clock, random=random, settings=settings.lanes)
         self._ready_until = 0.0
         self.entries = Entries(store, self._lanes, clock=clock, random=random, deadline_s=settings.deadline_s)
         self.accounts = Accounts(

@@ -1,6 +1,9 @@
 """Entries of a counter: create within the limit, delete and release, read and list."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -13,8 +16,9 @@ from counters.errors import (
 )
 from counters.ids import Clock, check_id, uuid7
 from counters.keys import CounterKey
-from counters.lanes import Lane, Lanes
-from counters.model import Counter, Created, Entry
+from counters.lane import Lane
+from counters.lanes import Lanes
+from counters.model import Counter, Created, Enforcement, Entry
 from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.retry import repeat
 from counters.store import Store
@@ -109,9 +113,14 @@ class Entries:
         deadline = self._deadline()
         lane = self._lanes.open(key)
         counter = await lane.look(deadline)
-        amount = await self._delete_entry(key, counter.slots, entry_id, deadline)
-        if amount:
-            await lane.release(amount, deadline)
+        if counter.enforcement is Enforcement.STRICT:
+            amount = await self._delete_entry(counter, entry_id, deadline)
+            if amount:
+                await lane.adjust(-amount, counter.epoch, deadline)
+            return
+        read = partial(self._store.read_entry, key, counter.slots, entry_id)
+        entry = _found(entry_id, await repeat(read, deadline, self._random))
+        await self._delete_hybrid(lane, counter, [entry], deadline)
 
     async def delete_all(self, key: CounterKey) -> None:
         """Delete every entry, page by page, releasing as it goes; raises what ``get`` does.
@@ -123,7 +132,7 @@ class Entries:
             more = True
             while more:
                 entries, more = await self._read_page(key, slot, _DELETE_PAGE, None, self._deadline())
-                await self._delete_page(key, counter.slots, entries)
+                await self._delete_page(key, entries)
 
     async def page(self, key: CounterKey, limit: int, cursor: str | None) -> Page[Entry]:
         """Return a page of the ledger, slot by slot, each in the order of ids.
@@ -167,27 +176,55 @@ class Entries:
         counter = await lane.look(deadline)
         return await repeat(lambda: self._store.read_entry(key, counter.slots, entry_id), deadline, self._random)
 
-    async def _delete_page(self, key: CounterKey, slots: int, entries: list[Entry]) -> None:
+    async def _delete_page(self, key: CounterKey, entries: list[Entry]) -> None:
         deadline = self._deadline()
-        outcomes = await asyncio.gather(
-            *(self._delete_entry(key, slots, entry.id, deadline) for entry in entries), return_exceptions=True
-        )
+        lane = self._lanes.open(key)
+        counter = await lane.look(deadline)
+        with suppress(EntryNotFoundError):
+            if counter.enforcement is Enforcement.STRICT:
+                await self._delete_strict(lane, counter, entries, deadline)
+            else:
+                await self._delete_hybrid(lane, counter, entries, deadline)
+
+    async def _delete_strict(self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float) -> None:
+        """Delete, then release: what failed to be deleted stays counted."""
+        outcomes = await self._delete_entries(counter, entries, deadline)
         amount = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         if amount:
             # Released even when a part failed: those entries are gone.
-            await self._lanes.open(key).release(amount, deadline)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, EntryNotFoundError):
-                raise outcome
+            await lane.adjust(-amount, counter.epoch, deadline)
+        _raise_first(outcomes)
 
-    async def _delete_entry(self, key: CounterKey, slots: int, entry_id: str, deadline: float) -> int:
+    async def _delete_hybrid(self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float) -> None:
+        """Release, then delete, and take back the release of what somebody else deleted."""
+        # Half of the time for the counter: when it is throttled, the delete goes on without it.
+        halfway = (asyncio.get_running_loop().time() + deadline) / 2
+        await lane.adjust(-sum(entry.amount for entry in entries), None, halfway)
+        outcomes = await self._delete_entries(counter, entries, deadline)
+        lost = sum(
+            entry.amount
+            for entry, outcome in zip(entries, outcomes, strict=True)
+            if isinstance(outcome, EntryNotFoundError)
+        )
+        if lost:
+            await lane.adjust(lost, counter.epoch, deadline)
+        _raise_first(outcomes)
+
+    async def _delete_entries(
+        self, counter: Counter, entries: Sequence[Entry], deadline: float
+    ) -> list[int | BaseException]:
+        """Delete entries side by side; return for each the amount to release, or the error."""
+        deletes = [self._delete_entry(counter, entry.id, deadline) for entry in entries]
+        return await asyncio.gather(*deletes, return_exceptions=True)
+
+    async def _delete_entry(self, counter: Counter, entry_id: str, deadline: float) -> int:
         """Delete one entry; return the amount to release: zero when it is in doubt who deleted it."""
         in_doubt = False
 
         async def delete_once() -> Entry | None:
             nonlocal in_doubt
             try:
-                return await self._store.delete_entry(key, slots, entry_id)
+                return await self._store.delete_entry(counter.key, counter.slots, entry_id)
             except OutcomeUnknownError:
                 in_doubt = True
                 raise
@@ -198,6 +235,14 @@ class Entries:
         if in_doubt:
             return 0
         raise EntryNotFoundError(entry_id)
+
+
+def _raise_first(outcomes: Sequence[int | BaseException]) -> None:
+    """Raise an error that matters before one that says that an entry was gone already."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    errors.sort(key=lambda error: isinstance(error, EntryNotFoundError))
+    if errors:
+        raise errors[0]
 
 
 def _found(entry_id: str, entry: Entry | None) -> Entry:

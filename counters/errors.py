@@ -5,8 +5,10 @@ CounterError
 ├── InvalidInputError        the caller's input; names the field
 ├── NotFoundError
 │   ├── AccountNotFoundError
+│   ├── CounterNotFoundError
 │   └── EntryNotFoundError
 ├── LimitReachedError        the counter has no room
+├── CounterBusyError         the counter is in use, so it cannot be healed now
 ├── OverloadedError          no answer within the deadline, or the queue is full: try again later
 └── StoreError               never reaches a caller as such
     ├── NotAppliedError      proven: the store changed nothing (throttled, conflict, connection refused)
@@ -17,6 +19,8 @@ CounterError
 The two retryable store errors are the whole of the one-sided rule's knowledge about failures: see
 ``docs/design.md``, section 4.
 """
+
+import math
 
 
 class CounterError(Exception):
@@ -49,6 +53,13 @@ class AccountNotFoundError(NotFoundError):
         self.account_id = account_id
 
 
+class CounterNotFoundError(NotFoundError):
+    """The account has no counter of this name."""
+
+    def __init__(self, account_id: str, name: str) -> None:
+        super().__init__(f"There is no counter {name} of account {account_id}.")
+
+
 class EntryNotFoundError(NotFoundError):
     """No such entry in the counter's ledger."""
 
@@ -69,6 +80,18 @@ class LimitReachedError(CounterError):
         super().__init__(f"The limit of {limit} is reached: {value} in use.")
         self.limit = limit
         self.value = value
+
+
+class CounterBusyError(CounterError):
+    """The counter is in use, or was a moment ago, so that a recount would prove nothing.
+
+    Attributes:
+        retry_after_s: Seconds after which the counter is quiet, unless it is used again.
+    """
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("The counter is in use. It can be healed when nothing has changed it for a while.")
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
 
 
 class OverloadedError(CounterError):

@@ -1,4 +1,4 @@
-"""Ids: UUIDv7 from an injected clock and randomness, and the check of ids that callers bring."""
+"""Ids: UUIDv7 from an injected clock and randomness, and the check of ids and names that callers bring."""
 
 import re
 from collections.abc import Callable
@@ -7,12 +7,13 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from counters.errors import InvalidInputError
-from counters.keys import ID_PATTERN
+from counters.keys import COUNTER_NAME_PATTERN, ID_PATTERN
 
 Clock: TypeAlias = Callable[[], int]
 """Tells the time in milliseconds since the epoch."""
 
 _ID: Final = re.compile(ID_PATTERN)
+_COUNTER_NAME: Final = re.compile(COUNTER_NAME_PATTERN)
 _VERSION_7: Final = 0x7 << 76
 _VARIANT_RFC: Final = 0b10 << 62
 
@@ -31,4 +32,15 @@ def check_id(field: str, value: str) -> str:
     """
     if _ID.fullmatch(value) is None:
         raise InvalidInputError(field, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'")
+    return value
+
+
+def check_counter_name(field: str, value: str) -> str:
+    """Return a counter's name that is fit to be part of a key.
+
+    Raises:
+        InvalidInputError: It is not a letter and up to 63 further characters of ``a-z0-9_-``.
+    """
+    if _COUNTER_NAME.fullmatch(value) is None:
+        raise InvalidInputError(field, "must be 1 to 64 characters of a-z, 0-9, '_' and '-', the first one a letter")
     return value

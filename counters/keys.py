@@ -38,6 +38,9 @@ EPOCH: Final = "epoch"
 REVISION: Final = "revision"
 TOUCHED_AT: Final = "touched_at"
 SETTLED_AT: Final = "settled_at"
+HEALED_AT: Final = "healed_at"
+HEALED_REVISION: Final = "healed_revision"
+COUNTED_FROM: Final = "counted_from"
 MARKS: Final = "marks"
 # One letter each: a counter holds about 8 marks at a time (a shard lives about 4 hours, a mark 30), and its item has
 # to stay under 1 KB, the size of one write unit.

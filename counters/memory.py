@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from counters.keys import CounterKey, slot_of
-from counters.model import Account, Change, Changed, Counter, Entry, Refused
+from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
 from counters.settlement import Mark, Settled, Settlement, Unsettled
 
 
@@ -69,15 +69,37 @@ class MemoryStore:
         counter = self._counters.get(key)
         if counter is None:
             return Refused(None)
-        best_effort = counter.best_effort + change.reserve - change.release
-        if change.reserve and (
+        best_effort = counter.best_effort + change.delta
+        if change.admits and (
             counter.limit != change.limit or (change.limit is not None and best_effort > change.limit)
         ):
+            return Refused(counter)
+        if change.epoch is not None and counter.epoch != change.epoch:
             return Refused(counter)
         self._counters[key] = changed = msgspec.structs.replace(
             counter, best_effort=best_effort, revision=counter.revision + 1, touched_at_ms=change.at_ms
         )
         return Changed(changed)
+
+    async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
+        """See ``Store``."""
+        counter = self._counters.get(key)
+        if counter is None or counter.revision != healing.revision:
+            return Refused(counter)
+        if healing.counted_from_ms is not None and counter.settled_at_ms != healing.settled_at_ms:
+            return Refused(counter)
+        healed = msgspec.structs.replace(
+            counter,
+            best_effort=healing.total,
+            epoch=counter.epoch + 1,
+            revision=counter.revision + 1,
+            healed_revision=counter.revision + 1,
+            healed_at_ms=healing.at_ms,
+        )
+        if healing.counted_from_ms is not None:
+            healed = msgspec.structs.replace(healed, eventual=healing.total, counted_from_ms=healing.counted_from_ms)
+        self._counters[key] = healed
+        return Changed(healed)
 
     async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
         """See ``Store``."""
@@ -129,9 +151,11 @@ class MemoryStore:
         if marks is None:
             return Unsettled(None)
         mark = marks.get(settlement.shard)
-        if mark is not None and mark.sequence >= settlement.first:
-            return Unsettled(dict(marks))
         counter = self._counters[key]
+        if mark is not None and mark.sequence >= settlement.first:
+            return Unsettled(dict(marks), counter.counted_from_ms)
+        if counter.counted_from_ms is not None and counter.counted_from_ms > settlement.oldest_ms:
+            return Unsettled(dict(marks), counter.counted_from_ms)
         marks[settlement.shard] = Mark(settlement.last, settlement.at_ms)
         self._counters[key] = msgspec.structs.replace(
             counter, eventual=counter.eventual + settlement.delta, settled_at_ms=settlement.at_ms

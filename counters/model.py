@@ -13,6 +13,9 @@ class Enforcement(StrEnum):
     STRICT = "strict"
     """Never over the limit, at any instant."""
 
+    HYBRID = "hybrid"
+    """Never held up by the counter; may go over the limit for a moment."""
+
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The owner of counters.
@@ -33,15 +36,22 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: Account and name.
-        best_effort: Sum of all reservations: right now, never below the ledger's total in strict mode.
+        best_effort: Right now. Strict: the sum of all reservations, never below the ledger's total. Hybrid: the sum of
+            what was written, not above it but for a moment.
         eventual: Sum of all settled entries: exact, a moment late.
         limit: Most that may be in use; None for no limit.
         enforcement: How the limit is kept.
         slots: Partitions of the ledger, 1 to 64, fixed when the counter is made.
-        epoch: Number of times that the counter was healed.
+        epoch: Number of times that the counter was healed. A release is dropped unless the epoch is still the one
+            under which its entry was deleted.
         revision: Number of changes of ``best_effort``.
-        touched_at_ms: When ``best_effort`` last changed, milliseconds since the epoch.
-        settled_at_ms: When ``eventual`` last changed; None before the first time.
+        touched_at_ms: When a caller's operation last changed ``best_effort``, milliseconds since the epoch.
+        settled_at_ms: When ``eventual`` was last settled; None before the first time.
+        healed_at_ms: When the counter was last healed; None before the first time.
+        healed_revision: The revision that the last healing made. While it is ``revision`` itself, ``best_effort`` is
+            known to be the ledger's total or more, and nothing was changed since.
+        counted_from_ms: Stream records older than this are not settled, as the last reset of ``eventual`` counted
+            what they did; None before the first reset.
     """
 
     key: CounterKey
@@ -54,10 +64,15 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
     touched_at_ms: int = 0
     settled_at_ms: int | None = None
+    healed_at_ms: int | None = None
+    healed_revision: int | None = None
+    counted_from_ms: int | None = None
 
     @property
     def value(self) -> int:
         """What enforcement compares with the limit."""
+        if self.enforcement is Enforcement.HYBRID:
+            return max(self.best_effort, self.eventual)
         return self.best_effort
 
     @property
@@ -100,28 +115,50 @@ class Created(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One flush: what a lane adds to and takes from ``best_effort`` in one write.
+    """One flush: what a lane adds to ``best_effort`` in one write.
 
     Attributes:
-        reserve: Sum of the admitted amounts; when positive, the write is conditional on the limit.
-        release: Sum of the amounts whose entries were deleted.
+        delta: What is added, negative to take away.
+        admits: Whether callers are let in by it: then the write is conditional on the limit.
         limit: The limit that the lane admitted under; None for no limit.
+        epoch: When given, the write is conditional on the counter's epoch being this one.
         at_ms: The time of the change, milliseconds since the epoch.
     """
 
-    reserve: int
-    release: int
+    delta: int
+    admits: bool
     limit: int | None
+    epoch: int | None
     at_ms: int
 
 
+class Healing(msgspec.Struct, frozen=True, kw_only=True):
+    """One healing: what a recount found, to be written if nothing has changed since.
+
+    Attributes:
+        total: The ledger's total; the new ``best_effort``.
+        revision: The counter's revision before the recount; the write is conditional on it.
+        at_ms: The time of the healing, milliseconds since the epoch.
+        counted_from_ms: When given, ``eventual`` becomes the total too, and stream records older than this are not
+            settled any more.
+        settled_at_ms: When ``eventual`` was last settled before the recount; when ``eventual`` is set, the write is
+            conditional on it, as the recount may have missed what was settled since.
+    """
+
+    total: int
+    revision: int
+    at_ms: int
+    counted_from_ms: int | None = None
+    settled_at_ms: int | None = None
+
+
 class Changed(msgspec.Struct, frozen=True):
-    """A flush was applied; the counter is as it was right after."""
+    """A flush or a healing was applied; the counter is as it was right after."""
 
     counter: Counter
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A flush was refused; the counter is as it was at that instant, None when it does not exist."""
+    """A flush or a healing was refused; the counter is as it was at that instant, None when it does not exist."""
 
     counter: Counter | None

@@ -13,7 +13,7 @@ the mark past records that were not counted yet.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from counters.errors import NotAppliedError
@@ -44,11 +44,13 @@ class EntryChange(NamedTuple):
         key: The counter that the ledger belongs to.
         sequence: The record's sequence number, unique and rising within its shard.
         delta: The entry's amount; negative when it was removed.
+        at_ms: When it happened, milliseconds since the epoch, to the second.
     """
 
     key: "CounterKey"
     sequence: int
     delta: int
+    at_ms: int
 
 
 class Mark(NamedTuple):
@@ -71,6 +73,7 @@ class Settlement(NamedTuple):
         first: Sequence number of the first record that is counted here.
         last: Sequence number of the last one; the shard's new mark.
         delta: Sum of the records' amounts: inserted less removed.
+        oldest_ms: When the oldest of the records happened, milliseconds since the epoch.
         at_ms: The time of settling, milliseconds since the epoch.
     """
 
@@ -78,6 +81,7 @@ class Settlement(NamedTuple):
     first: int
     last: int
     delta: int
+    oldest_ms: int
     at_ms: int
 
 
@@ -88,9 +92,15 @@ class Settled(NamedTuple):
 
 
 class Unsettled(NamedTuple):
-    """Nothing was added; the marks are as they were at that instant, None when the counter does not exist."""
+    """Nothing was added.
+
+    Attributes:
+        marks: The marks as they were at that instant; None when the counter does not exist.
+        counted_from_ms: Records older than this are in ``eventual`` already, by a recount; None when there was none.
+    """
 
     marks: Mapping[str, Mark] | None
+    counted_from_ms: int | None = None
 
 
 class Tally(NamedTuple):
@@ -137,9 +147,9 @@ async def settle_batch(store: "SettlementStore", shard: str, changes: Iterable[E
     """
     gate = asyncio.Semaphore(CONCURRENCY_MAX)
 
-    async def settle(key: "CounterKey", deltas: dict[int, int]) -> Tally:
+    async def settle(key: "CounterKey", part: dict[int, EntryChange]) -> Tally:
         async with gate:
-            return await _settle_counter(store, key, shard, deltas, at_ms)
+            return await _settle_counter(store, key, shard, part, at_ms)
 
     ledgers = _by_counter(changes)
     answers = await asyncio.gather(*(settle(*ledger) for ledger in ledgers.items()), return_exceptions=True)
@@ -150,35 +160,56 @@ async def settle_batch(store: "SettlementStore", shard: str, changes: Iterable[E
     return BatchTally(len(ledgers), Tally(*(sum(column) for column in zip(Tally(), *tallies, strict=True))))
 
 
-def _by_counter(changes: Iterable[EntryChange]) -> dict["CounterKey", dict[int, int]]:
-    """Return each counter's deltas by sequence number; a record that is in the batch twice is there once."""
-    ledgers: dict[CounterKey, dict[int, int]] = {}
+def _by_counter(changes: Iterable[EntryChange]) -> dict["CounterKey", dict[int, EntryChange]]:
+    """Return each counter's changes by sequence number; a record that is in the batch twice is there once."""
+    ledgers: dict[CounterKey, dict[int, EntryChange]] = {}
     for change in changes:
-        ledgers.setdefault(change.key, {})[change.sequence] = change.delta
+        ledgers.setdefault(change.key, {})[change.sequence] = change
     return ledgers
 
 
 async def _settle_counter(
-    store: "SettlementStore", key: "CounterKey", shard: str, deltas: dict[int, int], at_ms: int
+    store: "SettlementStore", key: "CounterKey", shard: str, changes: Mapping[int, EntryChange], at_ms: int
 ) -> Tally:
     """Count one counter's part of a batch: one write, unless a part of it was counted before."""
-    pending = sorted(deltas)
+    pending = [changes[sequence] for sequence in sorted(changes)]
     for _ in range(ATTEMPTS_MAX):
-        # A delta of zero is written too: without its mark, a later redelivery of only a part would be counted.
-        delta = sum(deltas[sequence] for sequence in pending)
-        answer = await store.settle(key, Settlement(shard, pending[0], pending[-1], delta, at_ms))
-        skipped = len(deltas) - len(pending)
+        settlement = _sum(shard, pending, at_ms)
+        answer = await store.settle(key, settlement)
+        skipped = len(changes) - len(pending)
         if isinstance(answer, Settled):
             await _prune(store, key, answer.marks, at_ms - MARK_LIFETIME_MS)
-            return Tally(settled=len(pending), delta=delta, skipped=skipped)
+            return Tally(settled=len(pending), delta=settlement.delta, skipped=skipped)
         if answer.marks is None:
             return Tally(skipped=skipped, orphaned=len(pending))
-        # The mark may well be our own: a write whose answer was lost is sent again by the SDK and refused.
-        mark = answer.marks.get(shard)
-        pending = [sequence for sequence in pending if mark is None or sequence > mark.sequence]
+        pending = [change for change in pending if not _is_counted(change, shard, answer)]
         if not pending:
-            return Tally(skipped=len(deltas))
+            return Tally(skipped=len(changes))
     raise NotAppliedError(f"Counter {key} refused a settlement of shard {shard} {ATTEMPTS_MAX} times.")
+
+
+def _sum(shard: str, changes: Sequence[EntryChange], at_ms: int) -> Settlement:
+    """Return the settlement of these changes, which are in the order of their sequence numbers.
+
+    A delta of zero is settled too: without its mark, a later redelivery of only a part would be counted.
+    """
+    return Settlement(
+        shard=shard,
+        first=changes[0].sequence,
+        last=changes[-1].sequence,
+        delta=sum(change.delta for change in changes),
+        oldest_ms=min(change.at_ms for change in changes),
+        at_ms=at_ms,
+    )
+
+
+def _is_counted(change: EntryChange, shard: str, counter: Unsettled) -> bool:
+    """Tell whether a change is in ``eventual`` already: settled before, or found by a recount."""
+    # The mark may well be our own: a write whose answer was lost is sent again by the SDK and refused.
+    mark = (counter.marks or {}).get(shard)
+    settled = mark is not None and change.sequence <= mark.sequence
+    recounted = counter.counted_from_ms is not None and change.at_ms < counter.counted_from_ms
+    return settled or recounted
 
 
 async def _prune(store: "SettlementStore", key: "CounterKey", marks: Mapping[str, Mark], older_than_ms: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from counters.keys import CounterKey
-from counters.model import Account, Change, Changed, Counter, Entry, Refused
+from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
 from counters.settlement import Settled, Settlement, Unsettled
 
 
@@ -53,10 +53,18 @@ class Store(Protocol):
         """Return those of these counters (100 at most) that exist, by key. Each is read on its own instant."""
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
-        """Make one flush: ``best_effort += reserve - release``, one revision on.
+        """Make one flush: ``best_effort += delta``, one revision on.
 
-        Refused when the counter does not exist. With a positive ``reserve`` also refused unless the counter's limit
-        is the one given and ``best_effort + reserve - release`` stays within it.
+        Refused when the counter does not exist. When it admits, also refused unless the counter's limit is the one
+        given and ``best_effort + delta`` stays within it. When an epoch is given, also refused unless the counter's
+        is the same.
+        """
+
+    async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
+        """Set ``best_effort`` to the recounted total, one epoch and one revision on.
+
+        Refused when the counter does not exist or its revision is not the one given; when ``eventual`` is set too, also
+        refused unless the counter was last settled at the given time.
         """
 
     async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
@@ -90,8 +98,8 @@ class SettlementStore(Protocol):
     async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
         """Add the delta to ``eventual`` and move the shard's mark to ``last``.
 
-        Refused, with the marks as they are, unless the shard has no mark or one below ``first``; refused with None
-        when the counter does not exist.
+        Refused, with the marks as they are, unless the shard has no mark or one below ``first``, and the counter has
+        no ``counted_from`` or one not past ``oldest_ms``; refused with None when the counter does not exist.
         """
 
     async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""A ticket: one caller's create on its way from the lane's queue to the ledger."""
+"""What waits in a lane: tickets, each a caller's create, and adjustments of the counter."""
 
 import asyncio
 
@@ -14,26 +14,60 @@ class Ticket:
         own_id: Whether the caller chose the id, so that it may be taken already.
         deadline: Event loop time, in seconds, of the latest answer; no write starts after it.
         answer: Resolved once; cancelled when the caller stops waiting.
+        is_stored: Whether the entry is durable, by this ticket.
     """
 
-    __slots__ = ("answer", "deadline", "entry", "own_id")
+    __slots__ = ("answer", "deadline", "entry", "is_stored", "own_id")
 
     def __init__(self, entry: Entry, *, own_id: bool, deadline: float) -> None:
         self.entry = entry
         self.own_id = own_id
         self.deadline = deadline
+        self.is_stored = False
         self.answer: asyncio.Future[Created] = asyncio.get_running_loop().create_future()
 
     def is_live(self, now: float) -> bool:
         """Tell whether the caller still waits and its deadline is ahead."""
         return not self.answer.done() and now < self.deadline
 
-    def grant(self, created: Created) -> None:
-        """Answer with the durable entry, if the caller still waits."""
-        if not self.answer.done():
-            self.answer.set_result(created)
+    def store(self) -> None:
+        """Note that the entry is durable, and answer if the caller still waits."""
+        self.is_stored = True
+        self._answer(Created(self.entry, replayed=False))
+
+    def replay(self, stored: Entry) -> None:
+        """Answer with the entry that has the caller's id already."""
+        self._answer(Created(stored, replayed=True))
 
     def fail(self, error: CounterError) -> None:
         """Answer with an error, if the caller still waits."""
         if not self.answer.done():
             self.answer.set_exception(error)
+
+    def _answer(self, created: Created) -> None:
+        if not self.answer.done():
+            self.answer.set_result(created)
+
+
+class Adjustment:
+    """An amount to add to ``best_effort`` without asking the limit: a release, say, and who waits for it.
+
+    Attributes:
+        delta: What to add, negative to take away.
+        epoch: For what follows a change of the ledger: the counter's epoch before that change. It is added once at
+            most, and not at all when the counter was healed since: the recount saw the change, or the next one will.
+            None for what goes ahead of a change of the ledger: it is added once at least, whatever the epoch.
+        done: Resolved when the adjustment is flushed or dropped.
+    """
+
+    __slots__ = ("delta", "done", "epoch")
+
+    def __init__(self, delta: int, epoch: int | None) -> None:
+        self.delta = delta
+        self.epoch = epoch
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def finish(self) -> None:
+        """Let whoever waits go on."""
+        if not self.done.done():
+            self.done.set_result(None)

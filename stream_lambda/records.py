@@ -15,6 +15,8 @@ _SEQUENCE: Final = re.compile(r"[0-9]{1,38}")
 # Below 10**18, so that no sum of a batch or a counter comes near the 38 digits where DynamoDB refuses the write, which
 # would hold up the shard.
 _AMOUNT: Final = re.compile(r"[1-9][0-9]{0,17}")
+# The year 5138. Milliseconds taken for seconds, not-a-number and infinity are all outside.
+_TIME_S_END: Final = 10**11
 _SIGNED_IMAGES: Final = {"INSERT": ("NewImage", 1), "REMOVE": ("OldImage", -1)}
 
 
@@ -109,7 +111,19 @@ def _parse_change(record: object, pk: str, image: str, sign: int) -> EntryChange
     amount = _text_at(record, "dynamodb", image, AMOUNT, "N")
     if amount is None or not _AMOUNT.fullmatch(amount):
         return Malformed(record, "no positive whole amount")
-    return EntryChange(key, int(sequence), sign * int(amount))
+    at_s = _time_of(record)
+    if at_s is None:
+        return Malformed(record, "no creation time")
+    return EntryChange(key, int(sequence), sign * int(amount), int(at_s * 1000))
+
+
+def _time_of(record: object) -> float | None:
+    """Return when a record came to be, seconds since the epoch; DynamoDB tells it to the second."""
+    change = record.get("dynamodb") if isinstance(record, Mapping) else None
+    at_s = change.get("ApproximateCreationDateTime") if isinstance(change, Mapping) else None
+    if not isinstance(at_s, int | float) or isinstance(at_s, bool):
+        return None
+    return at_s if 0 <= at_s < _TIME_S_END else None
 
 
 def _text_at(node: object, *path: str) -> str | None:

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Final, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
-from counters.keys import EVENTUAL, MARK_AT, MARK_SEQUENCE, MARKS, PK, SETTLED_AT, SK, CounterKey, counter_key
+from counters.keys import (
+    COUNTED_FROM,
+    EVENTUAL,
+    MARK_AT,
+    MARK_SEQUENCE,
+    MARKS,
+    PK,
+    SETTLED_AT,
+    SK,
+    CounterKey,
+    counter_key,
+)
 from counters.settlement import Mark, Settled, Settlement, Unsettled
 
 if TYPE_CHECKING:
@@ -36,13 +47,15 @@ _SHARD_IS_NEW: Final = f"attribute_not_exists({_MARK_PATH})"
 _NOTHING_COUNTED_YET: Final = f"{_MARK_PATH}.#sequence < :first"
 
 _SETTLE_UPDATE: Final = f"SET {_MARK_PATH} = :mark, #settled_at = :at ADD #eventual :delta"
-_SETTLE_CONDITION: Final = f"{_COUNTER_EXISTS} AND ({_SHARD_IS_NEW} OR {_NOTHING_COUNTED_YET})"
+_NOTHING_RECOUNTED: Final = "(attribute_not_exists(#counted_from) OR #counted_from <= :oldest)"
+_SETTLE_CONDITION: Final = f"{_COUNTER_EXISTS} AND ({_SHARD_IS_NEW} OR {_NOTHING_COUNTED_YET}) AND {_NOTHING_RECOUNTED}"
 _SETTLE_NAMES: Final = {
     "#pk": PK,
     "#eventual": EVENTUAL,
     "#settled_at": SETTLED_AT,
     "#marks": MARKS,
     "#sequence": MARK_SEQUENCE,
+    "#counted_from": COUNTED_FROM,
 }
 
 
@@ -76,6 +89,7 @@ class Boto3SettlementStore:
                     ":mark": _encode(Mark(settlement.last, settlement.at_ms)),
                     ":first": _number(settlement.first),
                     ":delta": _number(settlement.delta),
+                    ":oldest": _number(settlement.oldest_ms),
                     ":at": _number(settlement.at_ms),
                 },
                 ReturnValues="ALL_NEW",
@@ -84,7 +98,7 @@ class Boto3SettlementStore:
         except self._client.exceptions.ConditionalCheckFailedException as error:
             # The item as it was comes with the error, which boto3's types do not know.
             item = cast("Mapping[str, AttributeValueTypeDef] | None", error.response.get("Item"))
-            return Unsettled(None if item is None else _marks(item))
+            return Unsettled(None) if item is None else Unsettled(_marks(item), _counted_from(item))
         except (BotoCoreError, ClientError) as error:
             raise _store_error(error) from error
         return Settled(_marks(answer["Attributes"]))
@@ -129,6 +143,11 @@ def _marks(item: "Mapping[str, AttributeValueTypeDef]") -> dict[str, Mark]:
         shard: Mark(int(mark["M"][MARK_SEQUENCE]["N"]), int(mark["M"][MARK_AT]["N"]))
         for shard, mark in item[MARKS]["M"].items()
     }
+
+
+def _counted_from(item: "Mapping[str, AttributeValueTypeDef]") -> int | None:
+    value = item.get(COUNTED_FROM)
+    return None if value is None else int(value["N"])
 
 
 def _store_error(error: BotoCoreError | ClientError) -> StoreError:

@@ -3,7 +3,7 @@
 import itertools
 
 from counters.keys import SERVICES, CounterKey
-from counters.model import Account, Change, Counter, Entry
+from counters.model import Account, Change, Counter, Entry, Healing
 
 NOW_MS = 1_790_000_000_000
 
@@ -30,11 +30,24 @@ def entry(entry_id: str | None = None, *, name: str = "billing", amount: int = 1
     return Entry(id=entry_id or f"entry-{next(_numbers)}", name=name, amount=amount, created_at_ms=NOW_MS)
 
 
-def reserve(amount: int, *, limit: int | None, release: int = 0) -> Change:
+def reserve(amount: int, *, limit: int | None, release: int = 0, epoch: int = 0) -> Change:
     """Return a flush that reserves and perhaps releases."""
-    return Change(reserve=amount, release=release, limit=limit, at_ms=NOW_MS + 1)
+    return Change(delta=amount - release, admits=True, limit=limit, epoch=epoch if release else None, at_ms=NOW_MS + 1)
 
 
-def release(amount: int) -> Change:
+def release(amount: int, *, epoch: int = 0) -> Change:
     """Return a flush that only releases."""
-    return Change(reserve=0, release=amount, limit=None, at_ms=NOW_MS + 1)
+    return Change(delta=-amount, admits=False, limit=None, epoch=epoch, at_ms=NOW_MS + 1)
+
+
+def healing(
+    total: int, *, revision: int, counted_from_ms: int | None = None, settled_at_ms: int | None = None
+) -> Healing:
+    """Return what a recount found."""
+    return Healing(
+        total=total,
+        revision=revision,
+        at_ms=NOW_MS + 60_000,
+        counted_from_ms=counted_from_ms,
+        settled_at_ms=settled_at_ms,
+    )

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
 from counters.memory import MemoryStore
-from counters.model import Change, Changed, Counter, Entry, Refused
+from counters.model import Change, Changed, Counter, Enforcement, Entry, Healing, Refused
 
 
 class Fault(Enum):
@@ -53,9 +53,9 @@ class WatchedStore(MemoryStore):
         return self._counters[key]
 
     def check(self, key: CounterKey) -> None:
-        """Assert the one-sided rule (``docs/design.md``, section 4)."""
+        """Assert the one-sided rule (``docs/design.md``, section 4); hybrid counters do not promise it."""
         counter = self._counters.get(key)
-        if counter is not None:
+        if counter is not None and counter.enforcement is Enforcement.STRICT:
             assert self.total(key) <= counter.best_effort, f"ledger {self.total(key)} > {counter}"
 
     @asynccontextmanager
@@ -84,9 +84,21 @@ class WatchedStore(MemoryStore):
             before = self._counters.get(key)
             outcome = await super().change_counter(key, change)
             self.check(key)
-            if isinstance(outcome, Changed) and change.reserve and before and before.limit is not None:
+            if isinstance(outcome, Changed) and change.admits and before and before.limit is not None:
                 assert outcome.counter.best_effort <= before.limit, "a reserve went over the limit"
         return outcome
+
+    async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
+        """See ``Store``."""
+        async with self._call("heal_counter"):
+            outcome = await super().heal_counter(key, healing)
+            self.check(key)
+        return outcome
+
+    async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
+        """See ``Store``."""
+        async with self._call("list_entries"):
+            return await super().list_entries(key, slot, limit, after)
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
         """See ``Store``."""

@@ -26,7 +26,7 @@ class AccountsController(Controller):
     )
     async def create_account(self, data: JSONBody[AccountCreate], accounts: InjectedAccounts) -> Response[Account]:
         """Make an account under an id of ours. Its limit holds from the first service on."""
-        view = await accounts.create(data.username, data.max_number_of_services)
+        view = await accounts.create(data.username, data.max_number_of_services, data.enforcement)
         return Response(Account.of(view), headers={"Location": f"/accounts/{view.account.id}"})
 
     @get(summary="List accounts", responses=problem_responses())

@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.schemas.fields import AccountId, NextCursor, ServicesLimit, Timestamp, Username, to_timestamp
 from counters.accounts import DEFAULT_LIMIT, AccountView
+from counters.model import Enforcement
 from counters.pages import Page
 
 
@@ -47,6 +48,14 @@ class AccountCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     username: Username
     max_number_of_services: ServicesLimit = DEFAULT_LIMIT
+    enforcement: Annotated[
+        Enforcement,
+        Meta(
+            description="How the limit is kept, for as long as the account lives. `strict`: never over it. `hybrid`: "
+            "creates do not wait for the counter and go on while it is throttled, so a burst may go over it.",
+            examples=["strict"],
+        ),
+    ] = Enforcement.STRICT
 
 
 class AccountUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

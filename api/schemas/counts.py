@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from msgspec import Meta, Struct
 
-from api.schemas.fields import AccountId, NextCursor, Timestamp, to_timestamp
+from api.schemas.fields import AccountId, NextCursor, Timestamp, to_timestamp_or_none
 from counters.model import Counter, Enforcement
 from counters.pages import Page
 
@@ -22,6 +22,7 @@ class Count(Struct, frozen=True, kw_only=True):
     drift: Annotated[int, Meta(description="`best_effort` less `eventual`; 0 when all is settled.", examples=[0])]
     enforcement: Annotated[Enforcement, Meta(description="How the limit is kept.", examples=["strict"])]
     settled_at: Timestamp | None
+    healed_at: Timestamp | None
 
     @classmethod
     def of(cls, counter: Counter) -> Self:
@@ -36,7 +37,8 @@ class Count(Struct, frozen=True, kw_only=True):
             remaining=counter.remaining,
             drift=counter.drift,
             enforcement=counter.enforcement,
-            settled_at=None if counter.settled_at_ms is None else to_timestamp(counter.settled_at_ms),
+            settled_at=to_timestamp_or_none(counter.settled_at_ms),
+            healed_at=to_timestamp_or_none(counter.healed_at_ms),
         )
 
 

@@ -10,7 +10,7 @@ from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta, UnsetType
 
-from counters.keys import ID_PATTERN
+from counters.keys import COUNTER_NAME_PATTERN, ID_PATTERN, SERVICES
 
 T = TypeVar("T")
 
@@ -46,6 +46,15 @@ AccountIdInQuery: TypeAlias = Annotated[
     str,
     QueryParameter(
         description=_ACCOUNT_ID_DESCRIPTION, examples=[Example(value=ACCOUNT_ID_EXAMPLE)], schema_extra=_ID_SCHEMA
+    ),
+]
+CounterNameInPath: TypeAlias = Annotated[
+    str,
+    PathParameter(
+        name="name",
+        description="The counter's name; every account has `services`.",
+        examples=[Example(value=SERVICES)],
+        schema_extra={"pattern": rf"^{COUNTER_NAME_PATTERN}{_END}"},
     ),
 ]
 ServiceId: TypeAlias = Annotated[
@@ -111,6 +120,11 @@ def to_timestamp(milliseconds: int) -> str:
     """Return a time since the epoch as RFC 3339 in UTC, such as ``2026-03-01T12:00:00.000Z``."""
     time = _EPOCH + timedelta(milliseconds=milliseconds)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_timestamp_or_none(milliseconds: int | None) -> str | None:
+    """Return a time like ``to_timestamp``; None for what has not happened yet."""
+    return None if milliseconds is None else to_timestamp(milliseconds)
 
 
 def given(value: T | UnsetType) -> T | None:

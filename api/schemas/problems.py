@@ -14,10 +14,12 @@ class ProblemKind(Enum):
 
     INVALID_INPUT = HTTPStatus.BAD_REQUEST, "The input cannot be accepted."
     ACCOUNT_NOT_FOUND = HTTPStatus.NOT_FOUND, "There is no such account."
+    COUNTER_NOT_FOUND = HTTPStatus.NOT_FOUND, "The account has no such counter."
     SERVICE_NOT_FOUND = HTTPStatus.NOT_FOUND, "There is no such service."
     ROUTE_NOT_FOUND = HTTPStatus.NOT_FOUND, "There is nothing at this path."
     METHOD_NOT_ALLOWED = HTTPStatus.METHOD_NOT_ALLOWED, "This path does not take this method."
     LIMIT_REACHED = HTTPStatus.CONFLICT, "The account's limit is reached."
+    COUNTER_BUSY = HTTPStatus.CONFLICT, "The counter is in use; try again."
     BODY_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."
     UNSUPPORTED_MEDIA_TYPE = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON."
     INTERNAL_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side."

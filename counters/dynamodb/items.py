@@ -78,14 +78,22 @@ def read_counter(item: Item) -> Counter:
         key=CounterKey(item[keys.ACCOUNT_ID]["S"], item[keys.NAME]["S"]),
         best_effort=int(item[keys.BEST_EFFORT]["N"]),
         eventual=int(item[keys.EVENTUAL]["N"]),
-        limit=int(item[keys.LIMIT]["N"]) if keys.LIMIT in item else None,
+        limit=_optional(item, keys.LIMIT),
         enforcement=Enforcement(item[keys.ENFORCEMENT]["S"]),
         slots=int(item[keys.SLOTS]["N"]),
         epoch=int(item[keys.EPOCH]["N"]),
         revision=int(item[keys.REVISION]["N"]),
         touched_at_ms=int(item[keys.TOUCHED_AT]["N"]),
-        settled_at_ms=int(item[keys.SETTLED_AT]["N"]) if keys.SETTLED_AT in item else None,
+        settled_at_ms=_optional(item, keys.SETTLED_AT),
+        healed_at_ms=_optional(item, keys.HEALED_AT),
+        healed_revision=_optional(item, keys.HEALED_REVISION),
+        counted_from_ms=_optional(item, keys.COUNTED_FROM),
     )
+
+
+def _optional(item: Item, attribute: str) -> int | None:
+    value = item.get(attribute)
+    return None if value is None else int(value["N"])
 
 
 def entry_item(key: CounterKey, slots: int, entry: Entry) -> NewItem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
@@ -16,7 +16,7 @@ from counters.dynamodb import items
 from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons, translated
 from counters.errors import NotAppliedError, StoreRejectedError
 from counters.keys import CounterKey, PrimaryKey
-from counters.model import Account, Change, Changed, Counter, Entry, Refused
+from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -138,35 +138,54 @@ class DynamoStore:
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
         """See ``Store``."""
-        delta = change.reserve - change.release
-        values = {":delta": items.number(delta), ":one": items.number(1), ":now": items.number(change.at_ms)}
+        values = {":delta": items.number(change.delta), ":one": items.number(1), ":now": items.number(change.at_ms)}
         names = {"#best_effort": keys.BEST_EFFORT, "#revision": keys.REVISION, "#touched_at": keys.TOUCHED_AT}
         condition = _EXISTS
-        if change.reserve:
+        if change.admits:
             names["#limit"] = keys.LIMIT
             if change.limit is None:
                 condition = f"{_EXISTS} AND attribute_not_exists(#limit)"
             else:
                 # DynamoDB has no arithmetic in conditions: the room is worked out for the limit that we know.
                 condition = "#best_effort <= :room AND #limit = :limit"
-                values[":room"] = items.number(change.limit - delta)
+                values[":room"] = items.number(change.limit - change.delta)
                 values[":limit"] = items.number(change.limit)
-        with translated():
-            try:
-                answer = await self._client.update_item(
-                    TableName=self._table,
-                    Key=items.key_item(keys.counter_key(key)),
-                    UpdateExpression="ADD #best_effort :delta, #revision :one SET #touched_at = :now",
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=names,
-                    ExpressionAttributeValues=values,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except self._client.exceptions.ConditionalCheckFailedException as error:
-                item = _item_of(error)
-                return Refused(items.read_counter(item) if item else None)
-        return Changed(items.read_counter(answer["Attributes"]))
+        if change.epoch is not None:
+            names["#epoch"] = keys.EPOCH
+            values[":epoch"] = items.number(change.epoch)
+            condition += " AND #epoch = :epoch"
+        update = "ADD #best_effort :delta, #revision :one SET #touched_at = :now"
+        return await self._update_counter(key, update, condition, names, values)
+
+    async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
+        """See ``Store``."""
+        names = {
+            "#best_effort": keys.BEST_EFFORT,
+            "#epoch": keys.EPOCH,
+            "#revision": keys.REVISION,
+            "#healed_revision": keys.HEALED_REVISION,
+            "#healed_at": keys.HEALED_AT,
+        }
+        values = {
+            ":total": items.number(healing.total),
+            ":one": items.number(1),
+            ":revision": items.number(healing.revision),
+            ":healed_revision": items.number(healing.revision + 1),
+            ":now": items.number(healing.at_ms),
+        }
+        assignments = ["#best_effort = :total", "#healed_revision = :healed_revision", "#healed_at = :now"]
+        condition = "#revision = :revision"
+        if healing.counted_from_ms is not None:
+            names |= {"#eventual": keys.EVENTUAL, "#counted_from": keys.COUNTED_FROM, "#settled_at": keys.SETTLED_AT}
+            if healing.settled_at_ms is None:
+                condition += " AND attribute_not_exists(#settled_at)"
+            else:
+                condition += " AND #settled_at = :settled_at"
+                values[":settled_at"] = items.number(healing.settled_at_ms)
+            values[":counted_from"] = items.number(healing.counted_from_ms)
+            assignments += ["#eventual = :total", "#counted_from = :counted_from"]
+        update = f"ADD #epoch :one, #revision :one SET {', '.join(assignments)}"
+        return await self._update_counter(key, update, condition, names, values)
 
     async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
         """See ``Store``."""
@@ -262,6 +281,26 @@ class DynamoStore:
             except self._client.exceptions.ConditionalCheckFailedException:
                 return None
         return answer["Attributes"]
+
+    async def _update_counter(
+        self, key: CounterKey, update: str, condition: str, names: Mapping[str, str], values: items.NewItem
+    ) -> Changed | Refused:
+        with translated():
+            try:
+                answer = await self._client.update_item(
+                    TableName=self._table,
+                    Key=items.key_item(keys.counter_key(key)),
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                item = _item_of(error)
+                return Refused(items.read_counter(item) if item else None)
+        return Changed(items.read_counter(answer["Attributes"]))
 
     async def _query(self, pk: str, limit: int, after: str | None) -> tuple[Sequence[items.Item], bool]:
         """Return a partition's items past a sort key, and whether more follow."""

@@ -37,8 +37,8 @@ class SettlementBackend(Protocol):
 
     store: "SettlementStore"
 
-    def add_counter(self, eventual: int, marks: Mapping[str, Mark]) -> CounterKey:
-        """Store a counter that was never settled, but for these marks, and return its new key."""
+    def add_counter(self, eventual: int, marks: Mapping[str, Mark], counted_from_ms: int | None = None) -> CounterKey:
+        """Store a counter that was never settled, but for these marks and this recount, and return its new key."""
 
     def read_counter(self, key: CounterKey) -> RawCounter | None:
         """Return what is stored."""
@@ -51,9 +51,11 @@ class MemoryBackend:
         self._memory = MemoryStore()
         self.store: SettlementStore = self._memory
 
-    def add_counter(self, eventual: int, marks: Mapping[str, Mark]) -> CounterKey:
+    def add_counter(self, eventual: int, marks: Mapping[str, Mark], counted_from_ms: int | None = None) -> CounterKey:
         """See ``SettlementBackend``."""
-        counter = msgspec.structs.replace(factories.counter(), best_effort=BEST_EFFORT, eventual=eventual)
+        counter = msgspec.structs.replace(
+            factories.counter(), best_effort=BEST_EFFORT, eventual=eventual, counted_from_ms=counted_from_ms
+        )
         self._memory._counters[counter.key] = counter
         self._memory._marks[counter.key] = dict(marks)
         return counter.key
@@ -76,13 +78,15 @@ class DynamoBackend:
         self._table_name = create_table(client.meta.endpoint_url)
         self.store: SettlementStore = Boto3SettlementStore(client, self._table_name)
 
-    def add_counter(self, eventual: int, marks: Mapping[str, Mark]) -> CounterKey:
+    def add_counter(self, eventual: int, marks: Mapping[str, Mark], counted_from_ms: int | None = None) -> CounterKey:
         """See ``SettlementBackend``."""
         counter = factories.counter()
+        fence = {} if counted_from_ms is None else {keys.COUNTED_FROM: _number(counted_from_ms)}
         self._client.put_item(
             TableName=self._table_name,
             Item={
                 **_key_item(counter.key),
+                **fence,
                 keys.BEST_EFFORT: _number(BEST_EFFORT),
                 keys.EVENTUAL: _number(eventual),
                 keys.MARKS: {

@@ -8,7 +8,16 @@ import pytest
 from moto import mock_aws
 
 from counters.keys import CounterKey
-from counters.settlement import PRUNED_MAX, Mark, Settled, Settlement, Unsettled
+from counters.settlement import (
+    PRUNED_MAX,
+    EntryChange,
+    Mark,
+    Settled,
+    Settlement,
+    Tally,
+    Unsettled,
+    settle_batch,
+)
 from tests.contract.settlement_backends import (
     BEST_EFFORT,
     DynamoBackend,
@@ -24,8 +33,8 @@ LONGEST = 10**29 + 1
 """A sequence number of 30 digits whose last digit a floating point number cannot hold."""
 
 
-def settlement(first: int, last: int, delta: int = 1, shard: str = SHARD) -> Settlement:
-    return Settlement(shard=shard, first=first, last=last, delta=delta, at_ms=NOW_MS)
+def settlement(first: int, last: int, delta: int = 1, shard: str = SHARD, oldest_ms: int = NOW_MS - 1000) -> Settlement:
+    return Settlement(shard=shard, first=first, last=last, delta=delta, oldest_ms=oldest_ms, at_ms=NOW_MS)
 
 
 def read(backend: SettlementBackend, key: CounterKey) -> RawCounter:
@@ -106,6 +115,40 @@ class SettlementStoreContract:
         assert read(backend, key).marks == {shard: Mark(1, NOW_MS)}
         await backend.store.prune_marks(key, [shard], NOW_MS + 1)
         assert read(backend, key).marks == {}
+
+    async def test_records_older_than_the_recount_are_refused_and_change_nothing(
+        self, backend: SettlementBackend
+    ) -> None:
+        marks = {SHARD: Mark(9, 7)}
+        key = backend.add_counter(3, marks, counted_from_ms=NOW_MS - 5000)
+
+        answer = await backend.store.settle(key, settlement(10, 12, oldest_ms=NOW_MS - 5001))
+
+        assert answer == Unsettled(marks, NOW_MS - 5000)
+        assert read(backend, key) == RawCounter(3, BEST_EFFORT, None, marks)
+
+    @pytest.mark.parametrize("newer_ms", [0, 1, 1000])
+    async def test_records_from_the_recount_on_are_settled(self, backend: SettlementBackend, newer_ms: int) -> None:
+        key = backend.add_counter(3, {}, counted_from_ms=NOW_MS - 5000)
+
+        answer = await backend.store.settle(key, settlement(10, 12, delta=2, oldest_ms=NOW_MS - 5000 + newer_ms))
+
+        assert answer == Settled({SHARD: Mark(12, NOW_MS)})
+        assert read(backend, key).eventual == 5
+
+    async def test_mark_refuses_also_what_is_newer_than_the_recount(self, backend: SettlementBackend) -> None:
+        marks = {SHARD: Mark(10, 7)}
+        key = backend.add_counter(3, marks, counted_from_ms=NOW_MS - 5000)
+        assert await backend.store.settle(key, settlement(10, 12)) == Unsettled(marks, NOW_MS - 5000)
+
+    async def test_batch_across_a_recount_is_settled_from_there_on(self, backend: SettlementBackend) -> None:
+        key = backend.add_counter(3, {}, counted_from_ms=NOW_MS - 5000)
+        batch = [EntryChange(key, number, 10**number, NOW_MS - 6000 + number * 500) for number in range(4)]
+
+        tally = await settle_batch(backend.store, SHARD, batch, NOW_MS)
+
+        assert tally.records == Tally(settled=2, delta=1100, skipped=2)
+        assert read(backend, key) == RawCounter(1103, BEST_EFFORT, NOW_MS, {SHARD: Mark(3, NOW_MS)})
 
     async def test_counter_that_does_not_exist_is_reported_and_not_made(self, backend: SettlementBackend) -> None:
         key = CounterKey("nobody", "services")

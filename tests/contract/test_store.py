@@ -1,16 +1,20 @@
 """What every ``Store`` owes, run against every implementation and every backend."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import boto3
+import msgspec
 import pytest
 
 from counters.dynamodb import open_store
 from counters.keys import SERVICES, CounterKey, slot_of
 from counters.memory import MemoryStore
 from counters.model import Changed, Counter, Refused
-from counters.store import Store
+from counters.settlement import Mark, Settled, Settlement, Unsettled
+from counters.store import SettlementStore, Store
 from stack.provision import create_table
+from stream_lambda.store import Boto3SettlementStore
 from tests import factories
 
 MakeCounter = Callable[..., Awaitable[CounterKey]]
@@ -191,11 +195,152 @@ class ChangeContract:
         assert await store.change_counter(key, factories.release(1)) == Refused(None)
         assert await store.read_counter(key) is None
 
+    async def test_release_under_the_current_epoch_is_applied(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        await store.heal_counter(key, factories.healing(7, revision=0))
+        outcome = await store.change_counter(key, factories.release(2, epoch=1))
+        assert isinstance(outcome, Changed)
+        assert (outcome.counter.best_effort, outcome.counter.epoch, outcome.counter.revision) == (5, 1, 2)
+
+    @pytest.mark.parametrize("epoch", [0, 2])
+    async def test_release_under_another_epoch_is_refused_and_changes_nothing(
+        self, store: Store, make_counter: MakeCounter, epoch: int
+    ) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        await store.heal_counter(key, factories.healing(7, revision=0))
+        before = await read(store, key)
+        assert await store.change_counter(key, factories.release(2, epoch=epoch)) == Refused(before)
+        assert await read(store, key) == before
+
+    async def test_release_under_an_old_epoch_takes_the_reserve_of_its_flush_along(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        await store.heal_counter(key, factories.healing(5, revision=0))
+        before = await read(store, key)
+        assert await store.change_counter(key, factories.reserve(1, release=2, limit=10)) == Refused(before)
+        assert await read(store, key) == before
+        together = await store.change_counter(key, factories.reserve(1, release=2, limit=10, epoch=1))
+        assert isinstance(together, Changed)
+        assert together.counter.best_effort == 4
+
+    async def test_reserve_alone_does_not_ask_for_the_epoch(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        await store.heal_counter(key, factories.healing(5, revision=0))
+        outcome = await store.change_counter(key, factories.reserve(1, limit=10))
+        assert isinstance(outcome, Changed)
+        assert outcome.counter.best_effort == 6
+
     async def test_concurrent_reserves_never_pass_the_limit(self, store: Store, make_counter: MakeCounter) -> None:
         key = await make_counter(limit=10)
         outcomes = await asyncio.gather(*(store.change_counter(key, factories.reserve(3, limit=10)) for _ in range(20)))
         assert sum(isinstance(outcome, Changed) for outcome in outcomes) == 3
         assert (await read(store, key)).best_effort == 9
+
+
+class HealContract:
+    """Setting a counter to what a recount found."""
+
+    async def test_healing_sets_the_total_and_leaves_the_rest(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10, slots=3)
+        await store.change_counter(key, factories.reserve(8, limit=10))
+        before = await read(store, key)
+        healing = factories.healing(5, revision=1)
+
+        outcome = await store.heal_counter(key, healing)
+
+        healed = msgspec.structs.replace(
+            before, best_effort=5, epoch=1, revision=2, healed_revision=2, healed_at_ms=healing.at_ms
+        )
+        assert outcome == Changed(healed)
+        assert await read(store, key) == healed
+
+    async def test_healing_with_a_fence_sets_the_exact_counter_too(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        counted_from_ms = factories.NOW_MS - 7500
+
+        outcome = await store.heal_counter(key, factories.healing(5, revision=0, counted_from_ms=counted_from_ms))
+
+        assert isinstance(outcome, Changed)
+        healed = outcome.counter
+        assert (healed.best_effort, healed.eventual, healed.counted_from_ms) == (5, 5, counted_from_ms)
+        assert await read(store, key) == healed
+
+    async def test_healing_without_a_fence_keeps_the_one_from_before(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        await store.heal_counter(key, factories.healing(5, revision=0, counted_from_ms=factories.NOW_MS))
+        await store.heal_counter(key, factories.healing(4, revision=1))
+        healed = await read(store, key)
+        assert (healed.best_effort, healed.eventual, healed.counted_from_ms) == (4, 5, factories.NOW_MS)
+        assert (healed.epoch, healed.revision, healed.healed_revision) == (2, 2, 2)
+
+    async def test_total_may_be_zero_or_past_the_limit(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=3, best_effort=1)
+        for revision, total in enumerate([0, 9]):
+            await store.heal_counter(key, factories.healing(total, revision=revision, counted_from_ms=0))
+            healed = await read(store, key)
+            assert (healed.best_effort, healed.eventual, healed.limit) == (total, total, 3)
+
+    @pytest.mark.parametrize("revision", [0, 2])
+    async def test_healing_from_another_revision_is_refused_and_changes_nothing(
+        self, store: Store, make_counter: MakeCounter, revision: int
+    ) -> None:
+        key = await make_counter(limit=10)
+        await store.change_counter(key, factories.reserve(8, limit=10))
+        before = await read(store, key)
+        for counted_from_ms in (None, factories.NOW_MS):
+            healing = factories.healing(5, revision=revision, counted_from_ms=counted_from_ms)
+            assert await store.heal_counter(key, healing) == Refused(before)
+        assert await read(store, key) == before
+
+    async def test_settling_goes_on_behind_the_healed_counter_s_marks_and_fence(
+        self, store: Store, settler: SettlementStore, make_counter: MakeCounter
+    ) -> None:
+        """Two stores write one item: what one writes, the other has to read."""
+        key = await make_counter(limit=10, best_effort=8)
+        fence_ms = factories.NOW_MS
+        old = Settlement("shard", first=1, last=5, delta=5, oldest_ms=fence_ms - 1000, at_ms=fence_ms)
+        await settler.settle(key, old)
+
+        await store.heal_counter(key, factories.healing(5, revision=0))
+        assert await settler.settle(key, old) == Unsettled({"shard": Mark(5, fence_ms)})
+
+        fenced = factories.healing(5, revision=1, counted_from_ms=fence_ms, settled_at_ms=fence_ms)
+        assert isinstance(await store.heal_counter(key, fenced), Changed)
+        late = old._replace(first=6, last=7, delta=2)
+        assert await settler.settle(key, late) == Unsettled({"shard": Mark(5, fence_ms)}, fence_ms)
+        new = late._replace(oldest_ms=fence_ms)
+        assert await settler.settle(key, new) == Settled({"shard": Mark(7, fence_ms)})
+        assert (await read(store, key)).eventual == 7
+
+    @pytest.mark.parametrize("settled_at_ms", [None, factories.NOW_MS - 1])
+    async def test_a_fence_is_refused_when_something_was_settled_during_the_recount(
+        self, store: Store, settler: SettlementStore, make_counter: MakeCounter, settled_at_ms: int | None
+    ) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        now_ms = factories.NOW_MS
+        await settler.settle(key, Settlement("shard", first=1, last=1, delta=-1, oldest_ms=now_ms, at_ms=now_ms))
+        before = await read(store, key)
+        fenced = factories.healing(5, revision=0, counted_from_ms=now_ms, settled_at_ms=settled_at_ms)
+        assert await store.heal_counter(key, fenced) == Refused(before)
+        unfenced = factories.healing(5, revision=0, settled_at_ms=settled_at_ms)
+        assert isinstance(await store.heal_counter(key, unfenced), Changed)
+
+    async def test_of_two_healers_one_heals(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        outcomes = await asyncio.gather(*(store.heal_counter(key, factories.healing(5, revision=0)) for _ in range(8)))
+        assert sum(isinstance(outcome, Changed) for outcome in outcomes) == 1
+        assert (await read(store, key)).epoch == 1
+
+    async def test_healing_an_unknown_counter_is_refused_and_makes_none(self, store: Store) -> None:
+        key = factories.counter_key()
+        assert await store.heal_counter(key, factories.healing(0, revision=0)) == Refused(None)
+        assert await store.heal_counter(key, factories.healing(0, revision=0, counted_from_ms=1)) == Refused(None)
+        assert await store.read_counter(key) is None
 
 
 class EntriesContract:
@@ -266,7 +411,7 @@ class EntriesContract:
         assert await store.list_entries(there, 0, 10, None) == ([], False)
 
 
-class StoreContract(AccountsContract, ChangeContract, EntriesContract):
+class StoreContract(AccountsContract, ChangeContract, HealContract, EntriesContract):
     """All of it; a subclass says for which implementation."""
 
 
@@ -274,8 +419,16 @@ class TestMemoryStore(StoreContract):
     """The model."""
 
     @pytest.fixture
-    def store(self) -> Store:
+    def memory(self) -> MemoryStore:
         return MemoryStore()
+
+    @pytest.fixture
+    def store(self, memory: MemoryStore) -> Store:
+        return memory
+
+    @pytest.fixture
+    def settler(self, memory: MemoryStore) -> SettlementStore:
+        return memory
 
 
 @pytest.fixture(scope="module")
@@ -294,3 +447,9 @@ class TestDynamoStore(StoreContract):
         monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
         async with open_store(table_name) as store:
             yield store
+
+    @pytest.fixture
+    def settler(self, dynamodb_endpoint: str, table_name: str) -> Iterator[SettlementStore]:
+        client = boto3.client("dynamodb", endpoint_url=dynamodb_endpoint)
+        yield Boto3SettlementStore(client, table_name)
+        client.close()

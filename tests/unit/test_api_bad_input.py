@@ -174,6 +174,26 @@ BAD_TARGETS = [
     Target("DELETE", f"/services/{UNKNOWN_ID}?account_id=ACCOUNT", 404, "service-not-found"),
     Target("GET", "/services/a%20b?account_id=ACCOUNT", 400, "invalid-input", "id"),
     Target("DELETE", "/services/a%20b?account_id=ACCOUNT", 400, "invalid-input", "id"),
+    *(
+        Target("POST", f"/accounts/ACCOUNT/counters/services/reconcile?{flag}={value}", 400, "invalid-input", flag)
+        for flag in ("dry_run", "force")
+        for value in ("", "yes", "on", "2", "-1", "null", "true%20", "%5B%5D")
+    ),
+    Target("POST", "/accounts/a%23b/counters/services/reconcile", 400, "invalid-input", "account_id"),
+    Target("POST", f"/accounts/{LONG_ID}/counters/services/reconcile", 400, "invalid-input", "account_id"),
+    Target("POST", "/accounts/ACCOUNT/counters/Services/reconcile", 400, "invalid-input", "name"),
+    Target("POST", "/accounts/ACCOUNT/counters/1st/reconcile", 400, "invalid-input", "name"),
+    Target("POST", "/accounts/ACCOUNT/counters/a%23b/reconcile", 400, "invalid-input", "name"),
+    Target("POST", "/accounts/ACCOUNT/counters/services%0A/reconcile", 400, "invalid-input", "name"),
+    Target("POST", f"/accounts/ACCOUNT/counters/{'a' * 65}/reconcile", 400, "invalid-input", "name"),
+    Target("POST", f"/accounts/ACCOUNT/counters/{'a' * 64}/reconcile", 404, "counter-not-found"),
+    Target("POST", "/accounts/ACCOUNT/counters/seats/reconcile?dry_run=true", 404, "counter-not-found"),
+    Target("POST", f"/accounts/{UNKNOWN_ID}/counters/services/reconcile", 404, "account-not-found"),
+    Target("POST", f"/accounts/{UNKNOWN_ID}/counters/services/reconcile?dry_run=true", 404, "account-not-found"),
+    Target("POST", "/accounts/ACCOUNT/counters/services/reconcile", 409, "counter-busy"),
+    Target("POST", "/accounts/ACCOUNT/counters/services/reconcile?force=true", 409, "counter-busy"),
+    Target("GET", "/accounts/ACCOUNT/counters/services/reconcile", 405, "method-not-allowed"),
+    Target("POST", "/accounts/ACCOUNT/counters/services", 404, "route-not-found"),
     Target("GET", "/nothing", 404, "route-not-found"),
     Target("GET", "/", 404, "route-not-found"),
     Target("GET", "/accounts/a/b", 404, "route-not-found"),

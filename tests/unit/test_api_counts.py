@@ -28,6 +28,7 @@ async def test_a_fresh_counter_has_not_settled(api: Api, account_id: str) -> Non
                 "drift": 1,
                 "enforcement": "strict",
                 "settled_at": None,
+                "healed_at": None,
             }
         ],
         "next_cursor": None,
@@ -36,11 +37,18 @@ async def test_a_fresh_counter_has_not_settled(api: Api, account_id: str) -> Non
 
 async def test_a_settled_counter_has_no_drift(api: Api, api_store: WatchedStore, account_id: str) -> None:
     await api.post("/services", json={"account_id": account_id, "name": "billing"})
-    settlement = Settlement(shard="shard-0", first=1, last=1, delta=1, at_ms=factories.NOW_MS + 123)
+    at_ms = factories.NOW_MS + 123
+    settlement = Settlement(shard="shard-0", first=1, last=1, delta=1, oldest_ms=at_ms, at_ms=at_ms)
     await api_store.settle(CounterKey(account_id, SERVICES), settlement)
     count = (await api.get(f"/counts/{account_id}")).json()["items"][0]
     assert (count["eventual"], count["drift"]) == (1, 0)
     assert count["settled_at"] == "2026-09-21T14:13:20.123Z"
+
+
+async def test_a_healed_counter_tells_when(api: Api, api_store: WatchedStore, account_id: str) -> None:
+    await api_store.heal_counter(CounterKey(account_id, SERVICES), factories.healing(0, revision=0))
+    count = (await api.get(f"/counts/{account_id}")).json()["items"][0]
+    assert count["healed_at"] == "2026-09-21T14:14:20.000Z"
 
 
 async def test_the_list_pages_over_all_accounts(api: Api) -> None:

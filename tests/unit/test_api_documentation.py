@@ -21,6 +21,7 @@ ROUTES = {
     "/accounts": {"get", "post"},
     "/accounts/{account_id}": {"get", "put", "delete"},
     "/accounts/{account_id}/services": {"get", "delete"},
+    "/accounts/{account_id}/counters/{name}/reconcile": {"post"},
     "/services": {"get", "post"},
     "/services/{id}": {"get", "put", "delete"},
     "/counts": {"get"},

@@ -1,4 +1,4 @@
-"""Imports point one way: ``api -> counters <- stream_lambda`` (``docs/design.md``, section 6)."""
+"""Imports point one way: ``api -> counters <- stream_lambda`` (``docs/design.md``, section 8)."""
 
 import ast
 from pathlib import Path

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
@@ -56,9 +57,9 @@ class WatchedStore(MemoryStore):
         self.prunings.append(list(shards))
         await super().prune_marks(key, shards, older_than_ms)
 
-    def add_counter(self, marks: dict[str, Mark] | None = None) -> CounterKey:
-        """Store a new counter with these marks and return its key."""
-        counter = factories.counter()
+    def add_counter(self, marks: dict[str, Mark] | None = None, counted_from_ms: int | None = None) -> CounterKey:
+        """Store a new counter with these marks and this fence and return its key."""
+        counter = msgspec.structs.replace(factories.counter(), counted_from_ms=counted_from_ms)
         self._counters[counter.key] = counter
         self._marks[counter.key] = marks or {}
         return counter.key
@@ -72,21 +73,29 @@ class WatchedStore(MemoryStore):
         return self._marks[key]
 
 
-def changes(key: CounterKey, *deltas: int, start: int = 1) -> list[EntryChange]:
+def changes(key: CounterKey, *deltas: int, start: int = 1, at_ms: int = NOW_MS) -> list[EntryChange]:
     """Return one change for each delta, with rising sequence numbers."""
-    return [EntryChange(key, sequence, delta) for sequence, delta in enumerate(deltas, start)]
+    return [EntryChange(key, sequence, delta, at_ms) for sequence, delta in enumerate(deltas, start)]
 
 
 async def test_deltas_are_summed_for_each_counter_and_written_once() -> None:
     store = WatchedStore()
     one, two = store.add_counter(), store.add_counter()
-    batch = [EntryChange(one, 1, 5), EntryChange(two, 2, 7), EntryChange(one, 3, -2), EntryChange(one, 4, 1)]
+    batch = [
+        EntryChange(one, 1, 5, NOW_MS - 1000),
+        EntryChange(two, 2, 7, NOW_MS - 1000),
+        EntryChange(one, 3, -2, NOW_MS - 2000),
+        EntryChange(one, 4, 1, NOW_MS),
+    ]
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
 
     assert tally == BatchTally(counters=2, records=Tally(settled=4, delta=11))
     assert (store.counter(one).eventual, store.counter(two).eventual) == (4, 7)
-    assert store.settlements == [Settlement(SHARD, 1, 4, 4, NOW_MS), Settlement(SHARD, 2, 2, 7, NOW_MS)]
+    assert store.settlements == [
+        Settlement(SHARD, first=1, last=4, delta=4, oldest_ms=NOW_MS - 2000, at_ms=NOW_MS),
+        Settlement(SHARD, first=2, last=2, delta=7, oldest_ms=NOW_MS - 1000, at_ms=NOW_MS),
+    ]
     assert store.prunings == []
 
 
@@ -257,7 +266,7 @@ async def test_store_that_refuses_for_ever_fails_the_batch_after_a_few_tries() -
 
 async def test_counters_are_settled_at_the_same_time_but_not_too_many() -> None:
     store = WatchedStore()
-    batch = [EntryChange(store.add_counter(), sequence, 1) for sequence in range(1, 4 * CONCURRENCY_MAX)]
+    batch = [EntryChange(store.add_counter(), sequence, 1, NOW_MS) for sequence in range(1, 4 * CONCURRENCY_MAX)]
     await settle_batch(store, SHARD, batch, NOW_MS)
     assert store.calls_at_once_max == CONCURRENCY_MAX
 
@@ -289,3 +298,90 @@ async def test_one_write_drops_only_so_many_marks_and_the_oldest_first() -> None
 
     assert len(store.prunings[0]) == PRUNED_MAX
     assert store.marks(key).keys() == {"old-1", "old-2", SHARD}
+
+
+FENCE_MS = NOW_MS - 60_000
+
+
+async def test_batch_from_before_a_recount_is_not_counted() -> None:
+    store = WatchedStore()
+    key = store.add_counter(counted_from_ms=FENCE_MS)
+
+    tally = await settle_batch(store, SHARD, changes(key, 1, 10, at_ms=FENCE_MS - 1), NOW_MS)
+
+    assert tally == BatchTally(1, Tally(skipped=2))
+    assert store.counter(key).eventual == 0
+    assert len(store.settlements) == 1
+
+
+async def test_batch_across_a_recount_counts_only_what_came_after_it() -> None:
+    store = WatchedStore()
+    key = store.add_counter(counted_from_ms=FENCE_MS)
+    batch = [*changes(key, 1, 10, at_ms=FENCE_MS - 1), *changes(key, 100, -1000, start=3, at_ms=FENCE_MS)]
+
+    tally = await settle_batch(store, SHARD, batch, NOW_MS)
+
+    assert tally.records == Tally(settled=2, delta=-900, skipped=2)
+    assert store.counter(key).eventual == -900
+    assert store.marks(key) == {SHARD: Mark(4, NOW_MS)}
+
+
+async def test_old_record_amid_newer_ones_is_left_out_alone() -> None:
+    """Times are told to the second and by many clocks, so they need not rise with the sequence numbers."""
+    store = WatchedStore()
+    key = store.add_counter(counted_from_ms=FENCE_MS)
+    batch = [
+        EntryChange(key, 1, 1, FENCE_MS + 1000),
+        EntryChange(key, 2, 10, FENCE_MS - 1000),
+        EntryChange(key, 3, 100, FENCE_MS),
+    ]
+
+    tally = await settle_batch(store, SHARD, batch, NOW_MS)
+
+    assert tally.records == Tally(settled=2, delta=101, skipped=1)
+
+
+async def test_fence_and_mark_both_leave_out_what_they_know() -> None:
+    store = WatchedStore()
+    key = store.add_counter({SHARD: Mark(2, NOW_MS)}, counted_from_ms=FENCE_MS)
+    batch = [
+        *changes(key, 1, 10, at_ms=FENCE_MS),
+        *changes(key, 100, start=3, at_ms=FENCE_MS - 1),
+        *changes(key, 1000, start=4, at_ms=FENCE_MS),
+    ]
+
+    tally = await settle_batch(store, SHARD, batch, NOW_MS)
+
+    assert tally.records == Tally(settled=1, delta=1000, skipped=3)
+    assert store.counter(key).eventual == 1000
+
+
+async def test_redelivered_batch_across_a_recount_is_counted_once() -> None:
+    store = WatchedStore()
+    key = store.add_counter(counted_from_ms=FENCE_MS)
+    batch = [*changes(key, 1, at_ms=FENCE_MS - 1), *changes(key, 10, 100, start=2, at_ms=FENCE_MS)]
+
+    for cut in (batch, batch, batch[1:], batch[:2], batch[:1]):
+        await settle_batch(store, SHARD, cut, NOW_MS)
+
+    assert store.counter(key).eventual == 110
+
+
+async def test_recount_between_two_tries_is_seen_by_the_second() -> None:
+    """The first try fails on the mark; by the second the counter has been recounted."""
+
+    class RecountedStore(WatchedStore):
+        """Is recounted right after its first refusal."""
+
+        async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
+            answer = await super().settle(key, settlement)
+            self._counters[key] = msgspec.structs.replace(self._counters[key], counted_from_ms=FENCE_MS)
+            return answer
+
+    store = RecountedStore()
+    key = store.add_counter({SHARD: Mark(1, NOW_MS)})
+    batch = [*changes(key, 1, 10, at_ms=FENCE_MS - 1), *changes(key, 100, start=3)]
+
+    tally = await settle_batch(store, SHARD, batch, NOW_MS)
+
+    assert tally.records == Tally(settled=1, delta=100, skipped=2)

@@ -131,7 +131,7 @@ class History:
         for _ in range(self._rng.randint(1, RECORDS_MAX)):
             sequence += self._rng.choice((1, 1, 1000))
             key, delta = self._rng.choice([*self._truth, self._doomed]), self._rng.choice((1, 1, -1, 5, -5))
-            records.append(EntryChange(key, sequence, delta))
+            records.append(EntryChange(key, sequence, delta, self._now_ms))
             if key in self._truth:
                 self._truth[key] += delta
         return records

@@ -1,6 +1,7 @@
 """Stream records are read as ledger changes, or it is said why not."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -29,9 +30,9 @@ def test_event_of_aws_is_read() -> None:
     batch = parse_records(events.load("aws_window")["Records"])
     assert batch.size == 4
     assert batch.changes == [
-        EntryChange(KEY, 4421584500000000017450439091, 1),
-        EntryChange(KEY, 4421584500000000017450439092, 4),
-        EntryChange(KEY, 4421584700000000017450439094, -1),
+        EntryChange(KEY, 4421584500000000017450439091, 1, 1790000001000),
+        EntryChange(KEY, 4421584500000000017450439092, 4, 1790000002000),
+        EntryChange(KEY, 4421584700000000017450439094, -1, 1790000004000),
     ]
     assert batch.malformed == []
 
@@ -42,17 +43,17 @@ def test_events_of_ministack_are_read() -> None:
         *events.load("ministack_modify_and_remove")["Records"],
     ]
     assert parse_records(records).changes == [
-        EntryChange(KEY, 17954705259880000000001, 1),
-        EntryChange(KEY, 17954705259950000000003, -1),
+        EntryChange(KEY, 17954705259880000000001, 1, 1795470525000),
+        EntryChange(KEY, 17954705259950000000003, -1, 1795470525000),
     ]
 
 
 def test_leading_zeros_and_30_digits_of_a_sequence_number_are_exact() -> None:
     record = recorded("INSERT")
     record["dynamodb"]["SequenceNumber"] = "000000000000000000000000000017"
-    assert parse_record(record) == EntryChange(KEY, 17, 1)
+    assert parse_record(record) == EntryChange(KEY, 17, 1, 1790000001000)
     record["dynamodb"]["SequenceNumber"] = "9" * 30
-    assert parse_record(record) == EntryChange(KEY, 10**30 - 1, 1)
+    assert parse_record(record) == EntryChange(KEY, 10**30 - 1, 1, 1790000001000)
 
 
 @pytest.mark.parametrize("slot", [0, 63])
@@ -147,6 +148,34 @@ def test_sequence_number_that_is_none_makes_a_record_malformed(sequence: str) ->
     record = recorded("INSERT")
     record["dynamodb"]["SequenceNumber"] = sequence
     assert parse_record(record) == Malformed(record, "no whole sequence number")
+
+
+@pytest.mark.parametrize(("at_s", "at_ms"), [(0, 0), (1790000001, 1790000001000), (1790000001.25, 1790000001250)])
+def test_time_may_be_whole_or_with_a_fraction(at_s: float, at_ms: int) -> None:
+    record = recorded("INSERT")
+    record["dynamodb"]["ApproximateCreationDateTime"] = at_s
+    change = parse_record(record)
+    assert isinstance(change, EntryChange)
+    assert (change.at_ms, type(change.at_ms)) == (at_ms, int)
+
+
+@pytest.mark.parametrize("event_name", ["INSERT", "REMOVE"])
+def test_record_without_a_time_is_malformed(event_name: str) -> None:
+    record = recorded(event_name)
+    del record["dynamodb"]["ApproximateCreationDateTime"]
+    assert parse_record(record) == Malformed(record, "no creation time")
+
+
+@pytest.mark.parametrize(
+    "at_s",
+    [None, "1790000001", True, False, [], {"N": "7"}, -1, 1790000001000, 10**400, 1e300, math.nan, math.inf, -math.inf],
+    ids=repr,
+)
+def test_time_that_is_none_makes_a_record_malformed(at_s: object) -> None:
+    """Python's JSON knows NaN and numbers of any length; milliseconds would put a record past every recount."""
+    record = recorded("INSERT")
+    record["dynamodb"]["ApproximateCreationDateTime"] = at_s
+    assert parse_record(record) == Malformed(record, "no creation time")
 
 
 @pytest.mark.parametrize("record", [None, "text", 7, [], {}])

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from counters import keys
-from counters.dynamodb.items import counter_item, key_item
+from counters.dynamodb.items import counter_item, key_item, number
 from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
 from counters.keys import SERVICES, CounterKey
 from counters.settlement import MARK_LIFETIME_MS, Settlement
@@ -28,7 +28,7 @@ MOTO = "https://dynamodb.us-east-1.amazonaws.com"
 NOBODY = "http://127.0.0.1:1"
 WRITE_UNIT_BYTES = 1024
 KEY = factories.counter_key()
-SETTLEMENT = Settlement("shard-1", 1, 2, 1, NOW_MS)
+SETTLEMENT = Settlement("shard-1", first=1, last=2, delta=1, oldest_ms=NOW_MS, at_ms=NOW_MS)
 
 
 @pytest.fixture
@@ -89,17 +89,20 @@ async def test_counter_with_all_the_marks_that_it_has_at_a_time_costs_one_write_
     marks = MARK_LIFETIME_MS // (4 * 60 * 60 * 1000) + 2
     key = CounterKey("01890a5d-ac96-774b-bcce-b302099a8057", SERVICES)
     client = boto3.client("dynamodb")
-    client.put_item(TableName=counters, Item=counter_item(factories.counter(key, limit=10**6, best_effort=10**6)))
+    healed = {name: number(NOW_MS) for name in (keys.HEALED_AT, keys.HEALED_REVISION, keys.COUNTED_FROM)}
+    item = counter_item(factories.counter(key, limit=10**6, best_effort=10**6)) | healed
+    client.put_item(TableName=counters, Item=item)
     store = Boto3SettlementStore(client, counters)
 
-    for number in range(marks):
-        sequence = 4421584500000000017450439091 + number
-        await store.settle(key, Settlement(f"17899990000{number:02}-f55eea83", sequence, sequence, 10**5, NOW_MS))
+    for index in range(marks):
+        sequence = 4421584500000000017450439091 + index
+        shard = f"17899990000{index:02}-f55eea83"
+        await store.settle(key, Settlement(shard, sequence, sequence, 10**5, oldest_ms=NOW_MS, at_ms=NOW_MS))
 
-    item = client.get_item(TableName=counters, Key=key_item(keys.counter_key(key)))["Item"]
+    stored = client.get_item(TableName=counters, Key=key_item(keys.counter_key(key)))["Item"]
     client.close()
-    assert len(item[keys.MARKS]["M"]) == marks
-    assert sum(len(name) + _size_bytes(value) for name, value in item.items()) <= WRITE_UNIT_BYTES
+    assert len(stored[keys.MARKS]["M"]) == marks
+    assert sum(len(name) + _size_bytes(value) for name, value in stored.items()) <= WRITE_UNIT_BYTES
 
 
 def _size_bytes(value: "AttributeValueTypeDef") -> int:

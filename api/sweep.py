@@ -1,0 +1,37 @@
+"""Heals drifted counters once, for a scheduler to run: ``python -m api.sweep [CURSOR]``.
+
+It takes the settings of the API, logs one event ``sweep.finished`` with its report and exits with 0; with 1 when the
+database did not answer, with 2 when it cannot start with these settings or this cursor. A sweep that met its bounds
+reports a ``next_cursor`` to go on with.
+"""
+
+import logging
+import sys
+from typing import Final
+
+import msgspec
+
+from api.process import run
+from api.settings import Settings, SettingsError
+from counters.engine import Engine
+from counters.errors import CounterError, InvalidInputError
+
+_FAILED: Final = 1
+
+logger = logging.getLogger("api.sweep")
+
+
+async def _sweep(engine: Engine, _settings: Settings) -> None:
+    cursor = sys.argv[1] if len(sys.argv) > 1 else None
+    try:
+        report = await engine.sweeper.sweep(cursor)
+    except InvalidInputError as error:
+        raise SettingsError("CURSOR", error.reason) from error
+    except CounterError as error:
+        logger.exception("sweep.failed", extra={"fields": {"reason": repr(error)}})
+        sys.exit(_FAILED)
+    logger.info("sweep.finished", extra={"fields": msgspec.structs.asdict(report)})
+
+
+if __name__ == "__main__":
+    run(_sweep)

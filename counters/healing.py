@@ -1,0 +1,185 @@
+"""Healing: recount the ledger and set the counters to it, safely (``docs/design.md``, section 7).
+
+A recount is no snapshot: entries come and go while it reads. It is safe all the same, because
+
+- it starts only when the counter is *quiet*: untouched for longer than any operation lives, so that every reservation
+  has become an entry or never will;
+- it is written only if the counter's revision is the one from before the recount, so no reservation was made meanwhile;
+- it starts a new epoch, and a release is dropped unless its entry was deleted under the current one. Such an entry's
+  delete was either seen by the recount, or makes ``best_effort`` too high, which the next healing repairs.
+
+Comparing a count taken in passing with a mark before and after is the idea of DBLog's watermarks (Andreakis and
+Papapanagiotou, 2020); convergence from any state is Dijkstra's self-stabilisation (CACM 17(11), 1974).
+"""
+
+import asyncio
+import logging
+from functools import partial
+from random import Random
+from typing import Final
+
+import msgspec
+
+from counters.errors import AccountNotFoundError, CounterBusyError, CounterNotFoundError
+from counters.ids import Clock, check_counter_name, check_id
+from counters.keys import CounterKey
+from counters.model import Changed, Counter, Healing
+from counters.retry import repeat
+from counters.store import Store
+
+_RECOUNT_PAGE: Final = 1000
+"""Entries read in one call: about 40 read units, and a pause for other work of some milliseconds of decoding."""
+
+logger = logging.getLogger(__name__)
+
+
+class HealingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When healing is safe.
+
+    Attributes:
+        quiet_s: A counter untouched for so long has no reservation in flight, in seconds: more than an operation's
+            deadline, the time a request may be under way and the difference of the processes' clocks together.
+        settled_s: After so long untouched the stream's records have surely been settled, unless some were lost, so
+            ``eventual`` may be set too, in seconds.
+    """
+
+    quiet_s: float = 15.0
+    settled_s: float = 900.0
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look at a counter found.
+
+    Attributes:
+        before: The counter before the recount.
+        total: The ledger's total.
+        after: The counter as it is now; the same as ``before`` when nothing was healed.
+        healed: Whether the counter was set to the total.
+    """
+
+    before: Counter
+    total: int
+    after: Counter
+    healed: bool
+
+
+class Healer:
+    """Recounts and heals counters."""
+
+    def __init__(
+        self, store: Store, *, clock: Clock, random: Random, deadline_s: float, settings: HealingSettings
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._random = random
+        self._deadline_s = deadline_s
+        self._settings = settings
+
+    @property
+    def quiet_s(self) -> float:
+        """How long a counter has to be untouched before it can be healed, in seconds."""
+        return self._settings.quiet_s
+
+    def is_quiet(self, counter: Counter) -> bool:
+        """Tell whether a counter has been untouched for long enough."""
+        return self._untouched_ms(counter) >= self._settings.quiet_s * 1000
+
+    def needs_healing(self, counter: Counter) -> bool:
+        """Tell whether healing a counter now is safe and could change it.
+
+        The two counters differ, and either ``best_effort`` was not verified since it or ``eventual`` last changed, or
+        ``eventual`` can be set as well. A settlement after a healing may be of a delete that the recount missed.
+        """
+        if counter.drift == 0 or not self.is_quiet(counter):
+            return False
+        settled_since = (counter.settled_at_ms or -1) >= (counter.healed_at_ms or 0)
+        verified = counter.healed_revision == counter.revision and not settled_since
+        return not verified or self._is_settled(counter)
+
+    async def diagnose(self, key: CounterKey) -> Diagnosis:
+        """Recount a counter and change nothing; while it is in use, the total may be of no one instant.
+
+        Raises:
+            InvalidInputError: An id or a name that cannot be part of a key.
+            AccountNotFoundError: There is no such account.
+            CounterNotFoundError: The account has no such counter.
+            OverloadedError: The store did not answer in time.
+        """
+        counter = await self._read(key)
+        return Diagnosis(before=counter, total=await self._recount(counter), after=counter, healed=False)
+
+    async def heal(self, key: CounterKey, *, reset_eventual: bool = False) -> Diagnosis:
+        """Set ``best_effort`` to the ledger's total; raises what ``diagnose`` does, and more.
+
+        ``eventual`` is set too when the counter has been untouched for long, or when asked for. Stream records that
+        the recount has seen are then not settled any more, so that being early counts nothing twice.
+
+        Args:
+            key: The counter.
+            reset_eventual: Set ``eventual`` although records may still be on their way.
+
+        Raises:
+            CounterBusyError: The counter is in use, so that a recount proves nothing; try again later.
+            StoreError: The one write failed, and nobody may know whether it was applied; trying again is safe.
+        """
+        before = await self._read(key)
+        if not self.is_quiet(before):
+            raise CounterBusyError(self._quiet_in_s(before))
+        counted_from_ms = self._counted_from_ms() if reset_eventual or self._is_settled(before) else None
+        total = await self._recount(before)
+        healing = Healing(
+            total=total,
+            revision=before.revision,
+            at_ms=self._clock(),
+            counted_from_ms=counted_from_ms,
+            settled_at_ms=before.settled_at_ms,
+        )
+        # Not repeated: after an unknown outcome the revision tells nothing, and the next look starts afresh.
+        outcome = await self._store.heal_counter(key, healing)
+        if not isinstance(outcome, Changed):
+            raise CounterBusyError(self._settings.quiet_s)
+        fields = {**key._asdict(), "total": total, "best_effort": before.best_effort, "eventual": before.eventual}
+        logger.info("counter.healed", extra={"fields": fields})
+        return Diagnosis(before=before, total=total, after=outcome.counter, healed=True)
+
+    def _untouched_ms(self, counter: Counter) -> int:
+        return self._clock() - counter.touched_at_ms
+
+    def _is_settled(self, counter: Counter) -> bool:
+        return self._untouched_ms(counter) >= self._settings.settled_s * 1000
+
+    def _quiet_in_s(self, counter: Counter) -> float:
+        return self._settings.quiet_s - self._untouched_ms(counter) / 1000
+
+    def _counted_from_ms(self) -> int:
+        """Return a time in the quiet before the recount: what is older was seen by it, what is newer was not."""
+        # The stream tells times to the second and by another clock, so the fence stands in the middle of the quiet.
+        return self._clock() - int(self._settings.quiet_s * 500)
+
+    async def _read(self, key: CounterKey) -> Counter:
+        check_id("account_id", key.account_id)
+        check_counter_name("name", key.name)
+        deadline = self._deadline()
+        counter = await repeat(lambda: self._store.read_counter(key), deadline, self._random)
+        if counter is not None:
+            return counter
+        if await repeat(lambda: self._store.read_account(key.account_id), deadline, self._random) is None:
+            raise AccountNotFoundError(key.account_id)
+        raise CounterNotFoundError(*key)
+
+    async def _recount(self, counter: Counter) -> int:
+        totals = await asyncio.gather(*(self._recount_slot(counter.key, slot) for slot in range(counter.slots)))
+        return sum(totals)
+
+    async def _recount_slot(self, key: CounterKey, slot: int) -> int:
+        total, more = 0, True
+        after: str | None = None
+        while more:
+            read = partial(self._store.list_entries, key, slot, _RECOUNT_PAGE, after)
+            entries, more = await repeat(read, self._deadline(), self._random)
+            total += sum(entry.amount for entry in entries)
+            after = entries[-1].id if entries else None
+        return total
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._deadline_s

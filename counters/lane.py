@@ -1,0 +1,364 @@
+"""A lane: the queue of one counter in use, and group commit (``docs/design.md``, sections 4 and 5).
+
+A lane has at most one flush in flight; what arrives meanwhile forms the next batch. So there is no timer and no added
+latency at low load, and the number of writes to a hot counter follows the store's speed, not the callers' number.
+Group commit is as old as IMS Fast Path: Gawlick and Kinkade, IEEE Database Engineering 8(2), 1985.
+
+Strict and hybrid enforcement are mirror images in one lane. Strict goes up ahead of the ledger and down behind it;
+hybrid goes down ahead of the ledger and up behind it. What goes ahead must count, so it is repeated after an unknown
+outcome; what follows must not count twice, so it is not repeated, and it is dropped when a healing came in between.
+"""
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+
+from counters.admission import admit
+from counters.errors import (
+    AccountNotFoundError,
+    CounterError,
+    LimitReachedError,
+    NotAppliedError,
+    OutcomeUnknownError,
+    OverloadedError,
+    StoreRejectedError,
+)
+from counters.healing import Healer
+from counters.ids import Clock
+from counters.keys import CounterKey
+from counters.model import Change, Changed, Counter, Enforcement
+from counters.retry import Backoff, repeat
+from counters.store import Store
+from counters.tickets import Adjustment, Ticket
+from counters.writer import EntryWriter
+
+logger = logging.getLogger(__name__)
+
+
+class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of every lane.
+
+    Attributes:
+        full_for_s: How long a lane that saw the counter full answers from what it saw, in seconds. Longer costs fewer
+            reads; shorter finds room made by other processes sooner.
+        queue_max: Most creates under way in one lane; further ones are turned away as overload.
+        batch_max: Most creates in one flush, so that no flush starves the event loop.
+        idle_s: A lane unused for so long is dropped, in seconds.
+    """
+
+    full_for_s: float = 0.1
+    queue_max: int = 10_000
+    batch_max: int = 1_000
+    idle_s: float = 10.0
+
+
+class Lane:
+    """The queue of one counter in this process, and the only place that changes its ``best_effort``."""
+
+    def __init__(  # noqa: PLR0913 - collaborators, each under its name; a bundle would only hide them
+        self, key: CounterKey, store: Store, healer: Healer, *, clock: Clock, random: Random, settings: LaneSettings
+    ) -> None:
+        self._healer = healer
+        self._key = key
+        self._store = store
+        self._writer = EntryWriter(store, random)
+        self._clock = clock
+        self._random = random
+        self._settings = settings
+        self._queue: deque[Ticket] = deque()
+        self._adjustments: list[Adjustment] = []
+        self._in_flight = 0
+        self._seen: Counter | None = None
+        self._seen_at = 0.0
+        self._flushed_at = -math.inf
+        self._healing: asyncio.Task[None] | None = None
+        self._heal_again_at = -math.inf
+        self._waiting: list[Ticket] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._writes: set[asyncio.Task[None]] = set()
+        self._writing = 0
+        self.used_at = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is queued, in flight or being written."""
+        return self._worker is not None or self._healing is not None or bool(self._writes)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a create; its ticket gets the answer.
+
+        Raises:
+            OverloadedError: The lane's queue is full.
+        """
+        if len(self._queue) + len(self._waiting) + self._writing >= self._settings.queue_max:
+            raise OverloadedError("Too many operations wait for this counter; try again.")
+        self._queue.append(ticket)
+        self._wake()
+
+    async def adjust(self, delta: int, epoch: int | None, deadline: float) -> None:
+        """Add to ``best_effort`` without asking the limit; returns when the flush that carries it is done.
+
+        At the deadline it returns all the same, and the adjustment stays queued until it is flushed.
+
+        Args:
+            delta: What to add, negative to take away.
+            epoch: See ``Adjustment``.
+            deadline: Event loop time, in seconds, until which to wait.
+        """
+        adjustment = self._queue_adjustment(delta, epoch)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await adjustment.done
+        except TimeoutError:
+            logger.warning("adjustment.late", extra={"fields": {**self._key._asdict(), "delta": delta}})
+
+    async def look(self, deadline: float) -> Counter:
+        """Return the counter with an epoch that is surely current; reads it unless this lane flushed lately.
+
+        A counter is healed only after it was quiet, so within half of that time after a flush it cannot have been.
+
+        Raises:
+            AccountNotFoundError: There is no such counter.
+            OverloadedError: The store did not answer in time.
+        """
+        flushed_s = asyncio.get_running_loop().time() - self._flushed_at
+        if self._seen is not None and flushed_s < self._healer.quiet_s / 2:
+            return self._seen
+        counter = await repeat(lambda: self._store.read_counter(self._key), deadline, self._random)
+        if counter is None:
+            raise AccountNotFoundError(self._key.account_id)
+        self._learn(counter)
+        return counter
+
+    async def drain(self) -> None:
+        """Wait until everything that was let in is flushed and written."""
+        while self.is_busy:
+            background = (self._worker, self._healing, *self._writes)
+            await asyncio.wait([task for task in background if task is not None])
+
+    def _queue_adjustment(self, delta: int, epoch: int | None) -> Adjustment:
+        adjustment = Adjustment(delta, epoch)
+        self._adjustments.append(adjustment)
+        self._wake()
+        return adjustment
+
+    def _wake(self) -> None:
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name=f"lane {self._key}")
+
+    async def _work(self) -> None:
+        backoff = Backoff(self._random)
+        try:
+            while self._queue or self._adjustments:
+                if await self._flush():
+                    backoff.reset()
+                else:
+                    await asyncio.sleep(backoff.next_s())
+        finally:
+            self._worker = None
+
+    async def _flush(self) -> bool:
+        """Make one try at a flush; False when the store was in trouble and waiting makes sense."""
+        tickets = self._take_batch()
+        adjustments, self._adjustments = self._adjustments, []
+        if not tickets and not adjustments:
+            return True
+        try:
+            counter = await self._view(tickets, adjustments)
+        except (NotAppliedError, OutcomeUnknownError):
+            self._put_back(tickets, adjustments)
+            return False
+        except StoreRejectedError as error:
+            self._end(tickets, adjustments, error)
+            return True
+        if counter is None:
+            self._end(tickets, adjustments, AccountNotFoundError(self._key.account_id))
+            return True
+        adjustments = self._drop_outdated(counter, adjustments)
+        granted = self._refuse_what_does_not_fit(counter, tickets, self._expected(counter, adjustments))
+        if counter.enforcement is Enforcement.HYBRID:
+            self._in_flight += sum(ticket.entry.amount for ticket in granted)
+            self._start_write(counter, granted)
+            granted = []
+        if not granted and not adjustments:
+            return True
+        return await self._commit(counter, granted, adjustments)
+
+    def _expected(self, counter: Counter, adjustments: Sequence[Adjustment]) -> int:
+        """Return the counter's value once everything that this lane knows of is counted."""
+        if counter.enforcement is Enforcement.HYBRID:
+            # Additions among the adjustments are in flight, too.
+            return counter.value + self._in_flight + sum(min(0, one.delta) for one in adjustments)
+        return counter.value + sum(one.delta for one in adjustments)
+
+    async def _commit(self, counter: Counter, granted: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
+        """Write the one change that carries these reservations and adjustments."""
+        follows = any(one.epoch is not None for one in adjustments)
+        change = Change(
+            delta=sum(ticket.entry.amount for ticket in granted) + sum(one.delta for one in adjustments),
+            admits=bool(granted),
+            limit=counter.limit,
+            epoch=counter.epoch if follows else None,
+            at_ms=self._clock(),
+        )
+        try:
+            outcome = await self._store.change_counter(self._key, change)
+        except NotAppliedError:
+            self._put_back(granted, adjustments)
+            return False
+        except OutcomeUnknownError:
+            # What goes ahead of the ledger may count twice, never zero times; what follows it may count zero times,
+            # never twice.
+            self._put_back(granted, [one for one in adjustments if one.epoch is None])
+            self._finish([one for one in adjustments if one.epoch is not None])
+            return False
+        except StoreRejectedError as error:
+            self._end(granted, adjustments, error)
+            return True
+        if isinstance(outcome, Changed):
+            self._learn(outcome.counter)
+            self._flushed_at = self._seen_at
+            self._finish(adjustments)
+            self._start_write(outcome.counter, granted)
+        elif outcome.counter is None:
+            self._end(granted, adjustments, AccountNotFoundError(self._key.account_id))
+        else:
+            # Somebody else changed the counter: plan again from what the refusal showed.
+            self._learn(outcome.counter)
+            self._put_back(granted, adjustments)
+        return True
+
+    async def _view(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> Counter | None:
+        """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""
+        seen = self._seen
+        if seen is not None and self._may_trust(seen, tickets, adjustments):
+            return seen
+        try:
+            counter = await self._store.read_counter(self._key)
+        except (NotAppliedError, OutcomeUnknownError):
+            if seen is not None and seen.enforcement is Enforcement.HYBRID:
+                # Hybrid callers prefer an answer from an old look to none.
+                return seen
+            raise
+        if counter is not None:
+            self._learn(counter)
+        return counter
+
+    def _may_trust(self, seen: Counter, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
+        if not tickets or asyncio.get_running_loop().time() - self._seen_at < self._settings.full_for_s:
+            return True
+        if seen.enforcement is Enforcement.HYBRID:
+            # Nothing checks the limit after us, so an old look must not admit.
+            return False
+        return all(admit(seen, [ticket.entry.amount for ticket in tickets], self._expected(seen, adjustments)))
+
+    def _take_batch(self) -> list[Ticket]:
+        """Take the oldest live tickets out of the queue; those whose time is up are answered."""
+        now = asyncio.get_running_loop().time()
+        batch: list[Ticket] = []
+        while self._queue and len(batch) < self._settings.batch_max:
+            ticket = self._queue.popleft()
+            if ticket.is_live(now):
+                batch.append(ticket)
+            else:
+                ticket.fail(OverloadedError("The counter could not be changed in time; try again."))
+        return batch
+
+    def _put_back(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> None:
+        """Undo the taking of a batch: its tickets stay ahead of those that came later."""
+        self._queue.extendleft(reversed(tickets))
+        self._adjustments[:0] = adjustments
+
+    def _end(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment], error: CounterError) -> None:
+        """Answer a batch that can never be flushed. What its adjustments follow is done, so they count as done."""
+        self._seen = None
+        for ticket in tickets:
+            ticket.fail(error)
+        self._finish(adjustments)
+
+    def _finish(self, adjustments: Sequence[Adjustment]) -> None:
+        for adjustment in adjustments:
+            adjustment.finish()
+            # Only hybrid entries are added after they were written, and were in flight until now.
+            self._in_flight -= max(0, adjustment.delta)
+
+    def _drop_outdated(self, counter: Counter, adjustments: Sequence[Adjustment]) -> list[Adjustment]:
+        """End the adjustments that follow a change of the ledger in an earlier epoch; return the others."""
+        self._finish([one for one in adjustments if one.epoch not in {None, counter.epoch}])
+        return [one for one in adjustments if one.epoch in {None, counter.epoch}]
+
+    def _refuse_what_does_not_fit(self, counter: Counter, tickets: Sequence[Ticket], in_use: int) -> list[Ticket]:
+        """Answer the tickets that do not fit under the limit, or heal the counter first; return those that fit."""
+        granted, refused = [], []
+        decisions = admit(counter, [ticket.entry.amount for ticket in tickets], in_use)
+        for ticket, fits in zip(tickets, decisions, strict=True):
+            if fits:
+                granted.append(ticket)
+                in_use += ticket.entry.amount
+            else:
+                refused.append(ticket)
+        if refused and (self._healing is not None or self._may_heal(counter)):
+            self._await_healing(refused)
+        elif counter.limit is not None:
+            # Those just granted count too: "479 of 500 in use" would be no reason to refuse.
+            for ticket in refused:
+                ticket.fail(LimitReachedError(counter.limit, in_use))
+        return granted
+
+    def _may_heal(self, counter: Counter) -> bool:
+        now = asyncio.get_running_loop().time()
+        return now >= self._heal_again_at and self._healer.needs_healing(counter)
+
+    def _await_healing(self, refused: Sequence[Ticket]) -> None:
+        """Heal in the background, then let the refused try again; nobody else waits for it."""
+        self._waiting += refused
+        if self._healing is None:
+            self._healing = asyncio.create_task(self._heal())
+
+    async def _heal(self) -> None:
+        try:
+            self._learn((await self._healer.heal(self._key)).after)
+        except CounterError as error:
+            logger.info("counter.not_healed", extra={"fields": {**self._key._asdict(), "reason": str(error)}})
+        finally:
+            # Once in a while, whatever comes of it: a storm of refusals must not become one of recounts.
+            self._heal_again_at = asyncio.get_running_loop().time() + self._healer.quiet_s
+            self._healing = None
+            refused, self._waiting = self._waiting, []
+            self._put_back(refused, [])
+            self._wake()
+
+    def _learn(self, counter: Counter) -> None:
+        if self._seen is not None and counter.revision < self._seen.revision:
+            # A read that was overtaken by a flush.
+            return
+        self._seen = counter
+        self._seen_at = asyncio.get_running_loop().time()
+
+    def _start_write(self, counter: Counter, tickets: Sequence[Ticket]) -> None:
+        """Write granted entries in the background, while the next flush already runs."""
+        if not tickets:
+            return
+        self._writing += len(tickets)
+        task = asyncio.create_task(self._write(counter, tickets))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _write(self, counter: Counter, tickets: Sequence[Ticket]) -> None:
+        try:
+            written = await self._writer.write(self._key, counter.slots, tickets)
+        finally:
+            self._writing -= len(tickets)
+        if counter.enforcement is Enforcement.HYBRID:
+            # In flight until they are counted: those that were stored, by the adjustment.
+            self._in_flight -= sum(ticket.entry.amount for ticket in tickets) - written.stored
+            delta = written.stored
+        else:
+            delta = -written.unused
+        if delta:
+            self._queue_adjustment(delta, counter.epoch)

@@ -1,0 +1,156 @@
+"""Sweeps: look at the counters of all accounts and heal those that drifted (``docs/design.md``, section 7).
+
+A refusal heals the counter that it meets; a sweep finds those that nobody asks for. It is bounded, so that it can run
+beside the load, and goes on where the one before stopped.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from random import Random
+from typing import Final
+
+import msgspec
+
+from counters.errors import CounterBusyError, NotFoundError
+from counters.healing import Diagnosis, Healer
+from counters.keys import SERVICES, CounterKey
+from counters.model import Counter
+from counters.pages import Position, decode_cursor, encode_cursor
+from counters.retry import repeat
+from counters.store import Store
+
+_LIST_NAME: Final = "sweep"
+_PAGE: Final = 100
+"""Accounts looked at with one list and one batch read; DynamoDB's limit for BatchGetItem."""
+
+logger = logging.getLogger(__name__)
+
+
+class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of one sweep.
+
+    Attributes:
+        accounts_max: Most accounts looked at. Each costs about one read unit.
+        heals_max: Most counters that it tries to heal. Each costs a recount: see ``docs/design.md``, section 7.
+        concurrency_max: Most counters that are recounted at the same time.
+    """
+
+    accounts_max: int = 100_000
+    heals_max: int = 1_000
+    concurrency_max: int = 4
+
+
+class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sweep did.
+
+    Attributes:
+        looked_at: Accounts whose counters it looked at.
+        drifted: Counters whose two counts differed. Those not counted below are in use, or were verified since.
+        healed: Drifted counters that were recounted and set.
+        busy: Drifted counters that were used, or deleted, just when they were to be healed.
+        failed: Drifted counters that could not be healed for another reason, which the log has.
+        next_cursor: Where the next sweep should go on; None when all accounts were looked at.
+    """
+
+    looked_at: int
+    drifted: int
+    healed: int
+    busy: int
+    failed: int
+    next_cursor: str | None
+
+
+class _Progress(msgspec.Struct):
+    """A sweep under way."""
+
+    after: str | None
+    more: bool = True
+    looked_at: int = 0
+    drifted: int = 0
+    outcomes: list[Diagnosis | BaseException] = []
+
+    def report(self) -> SweepReport:
+        errors = [outcome for outcome in self.outcomes if isinstance(outcome, BaseException)]
+        busy = sum(isinstance(error, CounterBusyError | NotFoundError) for error in errors)
+        return SweepReport(
+            looked_at=self.looked_at,
+            drifted=self.drifted,
+            healed=len(self.outcomes) - len(errors),
+            busy=busy,
+            failed=len(errors) - busy,
+            next_cursor=encode_cursor(Position(_LIST_NAME, 0, self.after)) if self.more and self.after else None,
+        )
+
+
+class Sweeper:
+    """Walks the directory of accounts and heals the counters that need it."""
+
+    def __init__(
+        self, store: Store, healer: Healer, *, random: Random, deadline_s: float, settings: SweepSettings
+    ) -> None:
+        self._store = store
+        self._healer = healer
+        self._random = random
+        self._deadline_s = deadline_s
+        self._settings = settings
+
+    async def sweep(self, cursor: str | None = None) -> SweepReport:
+        """Look at accounts in the directory's order, and heal until a bound is met or all were looked at.
+
+        A counter that cannot be healed is reported, and stops no other.
+
+        Args:
+            cursor: The ``next_cursor`` of the sweep before; None to start with the first account.
+
+        Raises:
+            InvalidInputError: No sweep made that cursor.
+            OverloadedError: The accounts or their counters could not be read in time.
+        """
+        progress = _Progress(decode_cursor(cursor, _LIST_NAME).after if cursor else None)
+        while progress.more and progress.looked_at < self._settings.accounts_max:
+            if len(progress.outcomes) >= self._settings.heals_max:
+                break
+            await self._sweep_page(progress)
+        return progress.report()
+
+    async def _sweep_page(self, progress: _Progress) -> None:
+        ids, progress.more = await self._list(progress)
+        counters = await self._read(ids)
+        sick: list[CounterKey] = []
+        for id_ in ids:
+            if len(progress.outcomes) + len(sick) >= self._settings.heals_max:
+                # The rest of the page is for the next sweep.
+                progress.more = True
+                break
+            progress.after = id_
+            progress.looked_at += 1
+            counter = counters.get(CounterKey(id_, SERVICES))
+            if counter is not None and counter.drift != 0:
+                progress.drifted += 1
+                sick += [counter.key] if self._healer.needs_healing(counter) else []
+        progress.outcomes += await self._heal(sick)
+
+    async def _list(self, progress: _Progress) -> tuple[list[str], bool]:
+        limit = min(_PAGE, self._settings.accounts_max - progress.looked_at)
+        return await repeat(lambda: self._store.list_account_ids(limit, progress.after), self._deadline(), self._random)
+
+    async def _read(self, ids: Sequence[str]) -> dict[CounterKey, Counter]:
+        keys = [CounterKey(id_, SERVICES) for id_ in ids]
+        return await repeat(lambda: self._store.read_counters(keys), self._deadline(), self._random)
+
+    async def _heal(self, keys: Sequence[CounterKey]) -> list[Diagnosis | BaseException]:
+        gate = asyncio.Semaphore(self._settings.concurrency_max)
+
+        async def heal(key: CounterKey) -> Diagnosis:
+            async with gate:
+                return await self._healer.heal(key)
+
+        outcomes = await asyncio.gather(*(heal(key) for key in keys), return_exceptions=True)
+        for key, outcome in zip(keys, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                logger.warning("counter.not_healed", extra={"fields": {**key._asdict(), "reason": repr(outcome)}})
+        return outcomes
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._deadline_s

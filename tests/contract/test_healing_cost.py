@@ -1,0 +1,116 @@
+"""What healing costs, in DynamoDB's units, on backends that count them (``docs/design.md``, section 7).
+
+Read units are DynamoDB Local's: MiniStack counts them wrong. The one conditional write is one unit on both.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from counters.dynamodb import DynamoStore, open_store
+from counters.healing import Healer, HealingSettings
+from counters.ids import uuid7
+from counters.keys import SERVICES, CounterKey
+from counters.model import Entry
+from counters.sweep import Sweeper, SweepSettings
+from stack.provision import create_table
+from tests import factories
+
+ENTRIES = 5_000
+DEADLINE_S = 30.0
+LONG_AGO_MS = 3_600_000
+
+
+class Bill:
+    """Units consumed through a store since the last look, by operation."""
+
+    def __init__(self, store: DynamoStore) -> None:
+        self._units: Tally[str] = Tally()
+        events = store.client.meta.events
+        events.register("provide-client-params.dynamodb", self._ask)
+        events.register("after-call.dynamodb", self._note)
+
+    def take(self) -> dict[str, float]:
+        """Return what was consumed, and start anew."""
+        units, self._units = self._units, Tally()
+        return dict(units)
+
+    def _ask(self, params: dict[str, object], **_: object) -> None:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def _note(self, model: Any, parsed: dict[str, Any], **_: object) -> None:  # noqa: ANN401 - botocore's own model
+        consumed = parsed.get("ConsumedCapacity", [])
+        for one in consumed if isinstance(consumed, list) else [consumed]:
+            self._units[model.name] += one["CapacityUnits"]
+
+
+@pytest.fixture
+async def store(dynamodb_local_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DynamoStore]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_local_endpoint)
+    async with open_store(create_table(dynamodb_local_endpoint)) as store:
+        yield store
+
+
+def make_healer(store: DynamoStore) -> Healer:
+    return Healer(
+        store,
+        clock=lambda: factories.NOW_MS,
+        random=Random(0),
+        deadline_s=DEADLINE_S,
+        settings=HealingSettings(),
+    )
+
+
+async def add_counter(store: DynamoStore, random: Random, *, best_effort: int) -> CounterKey:
+    """Store an account as the API makes it, untouched for an hour."""
+    account = factories.account(uuid7(factories.NOW_MS, random))
+    counter = factories.counter(CounterKey(account.id, SERVICES), limit=ENTRIES, best_effort=best_effort)
+    await store.create_account(account, msgspec.structs.replace(counter, touched_at_ms=factories.NOW_MS - LONG_AGO_MS))
+    return counter.key
+
+
+async def fill(store: DynamoStore, random: Random, key: CounterKey) -> None:
+    """Store the entries as the API makes them."""
+    ids = [uuid7(factories.NOW_MS, random) for _ in range(ENTRIES)]
+    entries = [Entry(id=id_, name="billing", created_at_ms=factories.NOW_MS) for id_ in ids]
+    parts = [entries[start : start + 25] for start in range(0, ENTRIES, 25)]
+    for start in range(0, len(parts), 16):
+        await asyncio.gather(*(store.write_entries(key, 1, part) for part in parts[start : start + 16]))
+
+
+async def test_healing_a_counter_of_5000_entries_reads_each_once_and_writes_once(store: DynamoStore) -> None:
+    random = Random(0)
+    key = await add_counter(store, random, best_effort=ENTRIES + 1)
+    await fill(store, random, key)
+    bill = Bill(store)
+
+    diagnosis = await make_healer(store).heal(key)
+
+    units = bill.take()
+    assert diagnosis.total == ENTRIES
+    assert units.pop("GetItem") == 1
+    assert units.pop("UpdateItem") == 1
+    assert 150 <= units.pop("Query") <= 200
+    assert not units
+
+
+async def test_looking_at_100_accounts_that_are_right_costs_a_unit_each_and_the_list(store: DynamoStore) -> None:
+    random = Random(0)
+    for _ in range(100):
+        await add_counter(store, random, best_effort=0)
+    bill = Bill(store)
+
+    report = await Sweeper(
+        store, make_healer(store), random=random, deadline_s=DEADLINE_S, settings=SweepSettings()
+    ).sweep()
+
+    units = bill.take()
+    assert report.looked_at == 100
+    assert units.pop("BatchGetItem") == 100
+    assert units.pop("Query") <= 3
+    assert not units
