@@ -86,7 +86,7 @@ async def _run(requests: Iterator[Request], connections: int, seconds: float) ->
 
         async def work() -> None:
             for request in requests:
-                answers.append(await _send(session, request))
+                answers.append(await send(session, request))
                 if time.perf_counter() > end:
                     return
 
@@ -94,7 +94,8 @@ async def _run(requests: Iterator[Request], connections: int, seconds: float) ->
         return Outcome(answers, time.perf_counter() - start)
 
 
-async def _send(session: aiohttp.ClientSession, request: Request) -> Answer:
+async def send(session: aiohttp.ClientSession, request: Request) -> Answer:
+    """Send one request and return its answer, also when there is none."""
     start = time.perf_counter()
     try:
         async with session.request(request.method, request.url, data=request.body or None) as response:

@@ -10,6 +10,7 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sqs import SQSClient
@@ -44,6 +45,11 @@ def without_aws() -> dict[str, str]:
 def dynamodb_client(endpoint: str) -> DynamoDBClient:
     """Return a client for tables."""
     return _session().client("dynamodb", endpoint_url=endpoint, config=_CONFIG)
+
+
+def streams_client(endpoint: str) -> DynamoDBStreamsClient:
+    """Return a client for what happened to tables."""
+    return _session().client("dynamodbstreams", endpoint_url=endpoint, config=_CONFIG)
 
 
 def lambda_client(endpoint: str) -> LambdaClient:

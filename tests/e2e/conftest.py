@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from load.ledger import Table
 from stack.network import free_port
 from stack.system import DEFAULT_TABLE, System, SystemSettings, running_system
 
@@ -19,3 +20,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     settings = SystemSettings(free_port(), ports, DEFAULT_TABLE, tmp_path_factory.mktemp("logs"))
     with running_system(settings) as system:
         yield system
+
+
+@pytest.fixture(scope="session")
+def table(stack: System) -> Table:
+    """The table of the running system, read past the service."""
+    return Table(stack.endpoint, stack.provisioned.table)

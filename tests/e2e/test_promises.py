@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from counters import keys
-from counters.keys import SERVICES, CounterKey
 from load.client import Answer, Request, send_all, send_for
+from load.ledger import Table
 from stack import aws
 from stack.network import free_port, url_of
 from stack.processes import ChildProcess, running
@@ -44,50 +43,14 @@ class Service(NamedTuple):
         return Request("DELETE", f"{url}/services/{service_id}?account_id={self.account_id}")
 
 
-class Table(NamedTuple):
-    """The table behind the service, read without any of the service's code."""
-
-    system: System
-
-    def counter(self, account_id: str) -> tuple[int, int]:
-        """Return ``best_effort`` and ``eventual``."""
-        key = keys.counter_key(CounterKey(account_id, SERVICES))
-        answer = aws.dynamodb_client(self.system.endpoint).get_item(
-            TableName=self.system.provisioned.table,
-            Key={keys.PK: {"S": key.pk}, keys.SK: {"S": key.sk}},
-            ConsistentRead=True,
-        )
-        return int(answer["Item"][keys.BEST_EFFORT]["N"]), int(answer["Item"][keys.EVENTUAL]["N"])
-
-    def entries(self, account_id: str) -> set[str]:
-        """Return the ids in the ledger."""
-        pages = (
-            aws.dynamodb_client(self.system.endpoint)
-            .get_paginator("query")
-            .paginate(
-                TableName=self.system.provisioned.table,
-                KeyConditionExpression="PK = :pk",
-                ExpressionAttributeValues={":pk": {"S": keys.entries_pk(CounterKey(account_id, SERVICES), 0)}},
-                ProjectionExpression="SK",
-                ConsistentRead=True,
-            )
-        )
-        return {item[keys.SK]["S"] for page in pages for item in page["Items"]}
-
-    def seconds_until_settled(self, account_id: str) -> float:
-        """Wait until ``eventual`` is the number of entries, and return how long that took."""
-        start = time.monotonic()
-        total = len(self.entries(account_id))
-        while self.counter(account_id)[1] != total:
-            assert time.monotonic() - start < 60, f"eventual {self.counter(account_id)[1]} never became {total}"
-            time.sleep(0.05)
-        return time.monotonic() - start
-
-
-@pytest.fixture
-def table(stack: System) -> Table:
-    """Return the table of the running system."""
-    return Table(stack)
+def seconds_until_settled(table: Table, account_id: str) -> float:
+    """Wait until ``eventual`` is the number of entries, and return how long that took."""
+    start = time.monotonic()
+    total = len(table.entries(account_id))
+    while table.counters(account_id).eventual != total:
+        assert time.monotonic() - start < 60, f"{table.counters(account_id)} never became {total}"
+        time.sleep(0.05)
+    return time.monotonic() - start
 
 
 def make_service(stack: System, limit: int) -> Service:
@@ -116,7 +79,7 @@ def test_a_burst_is_stopped_exactly_at_the_limit(stack: System, table: Table, at
     created = ids_of(answers)
     assert len(created) == len(set(created)) == 500
     assert table.entries(service.account_id) == set(created), f"attempt {attempt}"
-    assert table.counter(service.account_id)[0] == 500
+    assert table.counters(service.account_id).best_effort == 500
     refusals = [answer for answer in answers if answer.status != 201]
     assert {answer.status for answer in refusals} == {409}
     assert {answer.content_type for answer in refusals} == {"application/problem+json"}
@@ -135,9 +98,9 @@ def test_no_room_is_lost_when_creates_and_deletes_meet_at_the_limit(stack: Syste
         alive = alive[60:] + ids_of(answers)
         assert len(alive) <= 100
     assert table.entries(service.account_id) == set(alive)
-    assert table.counter(service.account_id)[0] == len(alive)
+    assert table.counters(service.account_id).best_effort == len(alive)
     refilled = ids_of(send([service.create(number) for number in range(200)]))
-    assert len(alive) + len(refilled) == table.counter(service.account_id)[0] == 100
+    assert len(alive) + len(refilled) == table.counters(service.account_id).best_effort == 100
 
 
 def test_the_exact_counter_is_exact_soon_after_a_load(stack: System, table: Table) -> None:
@@ -154,7 +117,7 @@ def test_the_exact_counter_is_exact_when_every_batch_comes_twice_and_cut_elsewhe
     elapsed_s = run_creates_and_deletes(service, table)
     assert elapsed_s < SETTLE_WITHIN_S
     time.sleep(2)
-    best_effort, eventual = table.counter(service.account_id)
+    best_effort, eventual = table.counters(service.account_id)
     assert best_effort == eventual == len(table.entries(service.account_id)) == 5_000
     mapping = aws.lambda_client(stack.endpoint).get_event_source_mapping(UUID=second_delivery)
     assert mapping["LastProcessingResult"].startswith("OK"), "the second delivery never happened"
@@ -170,7 +133,7 @@ def run_creates_and_deletes(service: Service, table: Table) -> float:
         created += ids_of(send(requests))
     deletes = [service.delete(number, service_id) for number, service_id in enumerate(created[5_000:])]
     assert {answer.status for answer in send(deletes)} == {204}
-    return table.seconds_until_settled(service.account_id)
+    return seconds_until_settled(table, service.account_id)
 
 
 @pytest.fixture
@@ -231,7 +194,7 @@ def test_stopping_loses_nothing_that_was_admitted(stack: System, table: Table, t
     assert set(outcome.statuses) <= {0, 201, 503}
     entries = table.entries(service.account_id)
     assert set(created) <= entries
-    assert table.counter(service.account_id)[0] == len(entries)
+    assert table.counters(service.account_id).best_effort == len(entries)
 
 
 @contextmanager
