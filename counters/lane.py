@@ -141,8 +141,8 @@ class Lane:
             background = (self._worker, self._healing, *self._writes)
             await asyncio.wait([task for task in background if task is not None])
 
-    def _queue_adjustment(self, delta: int, epoch: int | None) -> Adjustment:
-        adjustment = Adjustment(delta, epoch)
+    def _queue_adjustment(self, delta: int, epoch: int | None, in_flight: int = 0) -> Adjustment:
+        adjustment = Adjustment(delta, epoch, in_flight)
         self._adjustments.append(adjustment)
         self._wake()
         return adjustment
@@ -192,8 +192,8 @@ class Lane:
     def _expected(self, counter: Counter, adjustments: Sequence[Adjustment]) -> int:
         """Return the counter's value once everything that this lane knows of is counted."""
         if counter.enforcement is Enforcement.HYBRID:
-            # Additions among the adjustments are in flight, too.
-            return counter.value + self._in_flight + sum(min(0, one.delta) for one in adjustments)
+            # What was written is in flight, and an adjustment at the same time.
+            return counter.value + self._in_flight + sum(one.delta - one.in_flight for one in adjustments)
         return counter.value + sum(one.delta for one in adjustments)
 
     async def _commit(self, counter: Counter, granted: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
@@ -241,10 +241,12 @@ class Lane:
         try:
             counter = await self._store.read_counter(self._key)
         except (NotAppliedError, OutcomeUnknownError):
-            if seen is not None and seen.enforcement is Enforcement.HYBRID:
-                # Hybrid callers prefer an answer from an old look to none.
-                return seen
-            raise
+            if seen is None or seen.enforcement is not Enforcement.HYBRID:
+                raise
+            if not self._admits_all(seen, tickets, adjustments):
+                raise
+            # Hybrid callers prefer being let in by an old look to no answer; it is no reason to refuse.
+            return seen
         if counter is not None:
             self._learn(counter)
         return counter
@@ -255,6 +257,9 @@ class Lane:
         if seen.enforcement is Enforcement.HYBRID:
             # Nothing checks the limit after us, so an old look must not admit.
             return False
+        return self._admits_all(seen, tickets, adjustments)
+
+    def _admits_all(self, seen: Counter, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
         return all(admit(seen, [ticket.entry.amount for ticket in tickets], self._expected(seen, adjustments)))
 
     def _take_batch(self) -> list[Ticket]:
@@ -284,8 +289,7 @@ class Lane:
     def _finish(self, adjustments: Sequence[Adjustment]) -> None:
         for adjustment in adjustments:
             adjustment.finish()
-            # Only hybrid entries are added after they were written, and were in flight until now.
-            self._in_flight -= max(0, adjustment.delta)
+            self._in_flight -= adjustment.in_flight
 
     def _drop_outdated(self, counter: Counter, adjustments: Sequence[Adjustment]) -> list[Adjustment]:
         """End the adjustments that follow a change of the ledger in an earlier epoch; return the others."""
@@ -357,8 +361,7 @@ class Lane:
         if counter.enforcement is Enforcement.HYBRID:
             # In flight until they are counted: those that were stored, by the adjustment.
             self._in_flight -= sum(ticket.entry.amount for ticket in tickets) - written.stored
-            delta = written.stored
-        else:
-            delta = -written.unused
-        if delta:
-            self._queue_adjustment(delta, counter.epoch)
+            if written.stored:
+                self._queue_adjustment(written.stored, counter.epoch, in_flight=written.stored)
+        elif written.unused:
+            self._queue_adjustment(-written.unused, counter.epoch)

@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 _BASE_S: Final = 0.005
 _CAP_S: Final = 0.5
+_OUT_OF_TIME: Final = "The operation ran out of time; try again."
 
 
 class Backoff:
@@ -44,14 +45,17 @@ async def repeat(call: Callable[[], Awaitable[T]], deadline: float, random: Rand
         StoreRejectedError: The store will never accept the call.
     """
     backoff = Backoff(random)
-    while True:
+    loop = asyncio.get_running_loop()
+    # Checked here, as a time-out in the past would still let the call run to its first pause.
+    while loop.time() < deadline:
         try:
             async with asyncio.timeout_at(deadline):
                 return await call()
         except TimeoutError as error:
-            raise OverloadedError("The operation ran out of time; try again.") from error
+            raise OverloadedError(_OUT_OF_TIME) from error
         except (NotAppliedError, OutcomeUnknownError) as error:
             wait_s = backoff.next_s()
-            if asyncio.get_running_loop().time() + wait_s >= deadline:
+            if loop.time() + wait_s >= deadline:
                 raise OverloadedError("The store did not answer in time; try again.") from error
             await asyncio.sleep(wait_s)
+    raise OverloadedError(_OUT_OF_TIME)

@@ -57,13 +57,15 @@ class Adjustment:
         epoch: For what follows a change of the ledger: the counter's epoch before that change. It is added once at
             most, and not at all when the counter was healed since: the recount saw the change, or the next one will.
             None for what goes ahead of a change of the ledger: it is added once at least, whatever the epoch.
+        in_flight: What the lane holds as in flight until then: hybrid entries that were written and not counted.
         done: Resolved when the adjustment is flushed or dropped.
     """
 
-    __slots__ = ("delta", "done", "epoch")
+    __slots__ = ("delta", "done", "epoch", "in_flight")
 
-    def __init__(self, delta: int, epoch: int | None) -> None:
+    def __init__(self, delta: int, epoch: int | None, in_flight: int = 0) -> None:
         self.delta = delta
+        self.in_flight = in_flight
         self.epoch = epoch
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -122,10 +122,9 @@ class EntryWriter:
                     ticket.store()
                     return
                 if found is not None:
-                    # The caller's own id was taken. Should that entry go, our write may still come: so its
-                    # reservation stays.
-                    ticket.replay(found)
-                    return
+                    # The caller's own id was taken. Should that entry be deleted, our write may still come: so its
+                    # reservation stays, and no answer promises anything.
+                    break
             await asyncio.sleep(backoff.next_s())
         ticket.fail(OverloadedError("It is not known whether the entry was stored; look for it, or try again."))
 

@@ -175,3 +175,31 @@ async def test_a_replay_counts_once() -> None:
     assert await engine.entries.create(key, "again", "mine") == Created(first.entry, replayed=True)
     await engine.drain()
     assert store.counter(key).best_effort == store.total(key) == 1
+
+
+@in_virtual_time
+async def test_an_old_look_lets_in_but_never_refuses() -> None:
+    store = WatchedStore(LATENCY_S)
+    here, elsewhere = make_engine(store), make_engine(store, seed=1)
+    key = await make_hybrid(here, limit=1)
+    only = await here.entries.create(key, "only")
+    await asyncio.sleep(1)
+    await elsewhere.entries.delete(key, only.entry.id)
+    store.fail("read_counter", *[Fault.THROTTLED] * 3)
+    await here.entries.create(key, "room again")
+    assert store.total(key) == 1
+
+
+@in_virtual_time
+async def test_taking_a_release_back_leaves_nothing_in_flight() -> None:
+    store = WatchedStore(LATENCY_S)
+    engine, other = make_engine(store), make_engine(store, seed=1)
+    key = await make_hybrid(engine, limit=2)
+    created, _ = await create_many(engine, key, 2)
+    await asyncio.sleep(1)
+    twice = [process.entries.delete(key, created[0].entry.id) for process in (engine, other)]
+    await asyncio.gather(*twice, return_exceptions=True)
+    for process in (engine, other):
+        await create_many(process, key, 5)
+        await asyncio.sleep(1)
+    assert store.total(key) == 2

@@ -1,0 +1,166 @@
+"""The table's stream and its reader: shards that split, batches cut anyhow and delivered late, twice, half or never."""
+
+import asyncio
+from typing import Final
+
+from counters.keys import CounterKey, slot_of
+from counters.model import Entry
+from counters.settlement import BatchTally, EntryChange, settle_batch
+from tests import factories
+from tests.simulation.checkers import ExactlyOnce
+from tests.simulation.dice import Dice
+from tests.simulation.faults import Fault, Injector
+from tests.simulation.history import History
+from tests.simulation.loop import Machine, SimulatedLoop
+from tests.simulation.network import Network, RemoteStore
+from tests.simulation.store import Watcher
+
+_INVOCATION_S: Final = 30.0
+"""How long an invocation may take."""
+
+_LAGS_S: Final = (5.0, 40.0, 1200.0)
+
+
+class Shard:
+    """One shard: records in order, until it is closed."""
+
+    def __init__(self, label: str, parent: "Shard | None") -> None:
+        self.label = label
+        self.parent = parent
+        self.records: list[EntryChange] = []
+        self.is_closed = False
+        self.settled = 0
+        self.deliveries = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all there ever will be is settled."""
+        return self.is_closed and self.settled == len(self.records)
+
+
+class Stream(Watcher):
+    """Turns changes of ledgers into records, and delivers them to the settler.
+
+    A shard's batches are delivered in order, and its children's only after its own.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - parts of the world, each under its name
+        self,
+        loop: SimulatedLoop,
+        network: Network,
+        injector: Injector,
+        dice: Dice,
+        checker: ExactlyOnce,
+        history: History,
+    ) -> None:
+        self._loop = loop
+        self._network = network
+        self._injector = injector
+        self._dice = dice
+        self._checker = checker
+        self._history = history
+        self._sequence = 10**20
+        self._routes: dict[tuple[CounterKey, int], Shard] = {}
+        self._shards = [Shard(f"{number}-a", None) for number in range(dice.at("shards").choice([1, 1, 2, 3]))]
+        self._readers: dict[str, asyncio.Task[None]] = {}
+
+    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
+        self._record(key, slots, entry, entry.amount)
+
+    def removed(self, key: CounterKey, slots: int, entry: Entry) -> None:
+        self._record(key, slots, entry, -entry.amount)
+
+    def _record(self, key: CounterKey, slots: int, entry: Entry, delta: int) -> None:
+        partition = (key, slot_of(entry.id, slots))
+        shard = self._routes.get(partition)
+        if shard is None:
+            open_shards = [one for one in self._shards if not one.is_closed]
+            shard = self._routes[partition] = self._dice.at(f"{partition}").choice(open_shards)
+        elif self._injector.draw([Fault.SPLIT], f"{shard.label} record {len(shard.records)}"):
+            shard = self._split(shard, partition)
+        self._sequence += self._dice.at(f"{shard.label} record {len(shard.records)}").choice((1, 7, 1000))
+        # The stream tells times to the second.
+        at_ms = factories.NOW_MS + int(self._loop.time()) * 1000
+        record = EntryChange(key, self._sequence, delta, at_ms)
+        shard.records.append(record)
+        self._checker.recorded(shard.label, record)
+        self._start(shard)
+
+    def _start(self, shard: Shard) -> None:
+        """Read a shard that has something new, if its parent has nothing left."""
+        is_due = shard.settled < len(shard.records) and (shard.parent is None or shard.parent.is_finished)
+        if is_due and shard.label not in self._readers:
+            self._readers[shard.label] = self._loop.create_task(self._read(shard))
+
+    def _split(self, shard: Shard, partition: tuple[CounterKey, int]) -> Shard:
+        shard.is_closed = True
+        children = [Shard(f"{len(self._shards) + number}-a", shard) for number in range(2)]
+        self._shards += children
+        for route, owner in self._routes.items():
+            if owner is shard:
+                self._routes[route] = self._dice.at(f"{shard.label} {route}").choice(children)
+        self._history.note("stream", f"shard {shard.label} splits into {children[0].label} and {children[1].label}")
+        return self._routes[partition]
+
+    async def drain(self) -> None:
+        """Wait until everything is settled."""
+        while self._readers:
+            await asyncio.wait(list(self._readers.values()))
+            for task in [task for task in self._readers.values() if task.done()]:
+                task.result()
+            self._readers = {label: task for label, task in self._readers.items() if not task.done()}
+
+    async def _read(self, shard: Shard) -> None:
+        """Deliver what a shard has; ends when nothing is left for now."""
+        while shard.settled < len(shard.records):
+            shard.deliveries += 1
+            place = f"{shard.label} delivery {shard.deliveries}"
+            dice = self._dice.at(place)
+            wait_s = dice.uniform(0.0, 0.3)
+            if self._injector.draw([Fault.LAG], place):
+                wait_s += dice.choice(_LAGS_S)
+            await asyncio.sleep(wait_s)
+            await self._deliver(shard)
+        del self._readers[shard.label]
+        for child in [child for child in self._shards if child.parent is shard]:
+            self._start(child)
+
+    async def _deliver(self, shard: Shard) -> None:
+        """Deliver one batch: it starts at what was not settled or anywhere before, and ends anywhere after."""
+        place = f"{shard.label} batch {shard.deliveries}"
+        dice = self._dice.at(place)
+        end = dice.randint(shard.settled + 1, len(shard.records))
+        start, give_up_s = shard.settled, None
+        if self._injector.draw([Fault.REDELIVERY], f"{place} again"):
+            start = dice.randint(0, start)
+            give_up_s = dice.choice((None, dice.uniform(0.0, 0.05)))
+        batch = shard.records[start:end]
+        invocation = self._invoke(shard, batch)
+        if give_up_s is not None:
+            # It goes on, and the batch is delivered again.
+            await asyncio.sleep(give_up_s)
+            return
+        done, _ = await asyncio.wait([invocation], timeout=_INVOCATION_S)
+        if done and not invocation.cancelled() and invocation.exception() is None:
+            shard.settled = end
+        elif self._injector.draw([Fault.BATCH_LOST], f"{place} lost"):
+            self._lose(shard, batch, end)
+
+    def _lose(self, shard: Shard, batch: list[EntryChange], end: int) -> None:
+        self._history.note("stream", f"batch {shard.label}:{batch[0].sequence}-{batch[-1].sequence} is lost for good")
+        self._checker.lost.update(record.sequence for record in batch)
+        shard.settled = end
+
+    def _invoke(self, shard: Shard, batch: list[EntryChange]) -> "asyncio.Task[BatchTally] | asyncio.Future[None]":
+        machine = Machine(self._loop, f"lambda {shard.label} {shard.deliveries}")
+        store = RemoteStore(self._network, machine)
+        at_ms = factories.NOW_MS + int(self._loop.time() * 1000)
+        task = machine.start(settle_batch(store, shard.label, batch, at_ms))
+        if not self._injector.draw([Fault.SETTLER_CRASH], machine.name):
+            return task
+        return self._loop.create_task(self._crash(machine, self._dice.at(machine.name).uniform(0.0, 0.01)))
+
+    async def _crash(self, machine: Machine, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        machine.kill()
+        raise ConnectionError(machine.name)

@@ -1,0 +1,61 @@
+"""The whole system under faults: ``docs/simulation.md`` says what a run is, and how to read one that fails.
+
+``SEEDS`` sets how many seeds are played; without it, 10,000 in CI (``CI`` set) and 500 elsewhere.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.simulation.faults import Fault
+from tests.simulation.options import draw_options
+from tests.simulation.run import explain, play
+from tests.simulation.simulation import run
+
+_SEEDS: Final = int(os.environ.get("SEEDS") or (10_000 if os.environ.get("CI") else 500))
+_REPOSITORY: Final = Path(__file__).parents[2]
+
+
+def test_every_promise_is_kept_under_every_fault() -> None:
+    total = play(range(_SEEDS), os.cpu_count() or 1)
+    print(total)  # noqa: T201 - the figures of a run; pytest shows them when asked or when it fails
+    assert not total.failures, explain(min(total.failures))
+    # Nothing below is worth anything if it never happened.
+    assert total.seeds == _SEEDS
+    if _SEEDS >= 500:
+        assert set(total.faults) == set(Fault)
+        assert total.healed > _SEEDS / 4
+        assert {"create done", "create LimitReachedError", "create OverloadedError"} <= set(total.operations)
+        assert {"delete done", "delete EntryNotFoundError", "delete_all done", "get done"} <= set(total.operations)
+
+
+def test_a_seed_is_one_history_in_every_process() -> None:
+    """The histories of two processes that hash differently are equal, or no failure could be repeated."""
+    program = (
+        "from tests.simulation.options import draw_options\n"
+        "from tests.simulation.simulation import run\n"
+        "for seed in range(8):\n"
+        "    print(*run(draw_options(seed), is_read=True).lines, sep='\\n')\n"
+    )
+    histories = [
+        subprocess.run(  # noqa: S603 - this interpreter, our own program
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=_REPOSITORY,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert histories[0]
+    assert histories[0] == histories[1]
+
+
+def test_taking_a_history_down_changes_nothing() -> None:
+    options = draw_options(3)
+    silent, read = run(options), run(options, is_read=True)
+    assert read.lines
+    assert not silent.lines
+    assert (silent.virtual_s, silent.callbacks, silent.faults) == (read.virtual_s, read.callbacks, read.faults)
