@@ -1,6 +1,8 @@
 """A process of the service: its engine, and serving until a signal ends it."""
 
+import asyncio
 import signal
+import socket
 import sys
 import time
 from random import SystemRandom
@@ -23,6 +25,11 @@ call that was sent at its end, the rest for the clocks' differences."""
 
 _GRACE_S: Final = 2
 """Beyond an operation's deadline: time to send its answer."""
+
+_LINGER_S: Final = 1.0
+"""Longer than the way of a request that was sent just before the server began to stop."""
+
+_POLL_S: Final = 0.02
 
 
 def make_engine(store: Store, settings: Settings) -> Engine:
@@ -57,7 +64,27 @@ async def serve(app: Litestar, settings: Settings) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         # After its shutdown the server raises the signal again, which would end us before the client is closed.
         signal.signal(signal_number, _exit)
-    await uvicorn.Server(config).serve()
+    await _LingeringServer(config).serve()
+
+
+class _LingeringServer(uvicorn.Server):
+    """Closes no connection while a request may be on its way to it.
+
+    uvicorn closes every connection that is idle when it begins to stop. A client that sends its next request at that
+    moment finds the connection closed, and cannot know whether the request was carried out. So for a moment each
+    answer first asks the client to close the connection; only those that had no request all the while are closed idle.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See ``uvicorn.Server``."""
+        for server in self.servers:
+            server.close()
+        # In place, for the requests in flight hold this very list.
+        self.server_state.default_headers.append((b"connection", b"close"))
+        end = time.monotonic() + _LINGER_S
+        while self.server_state.connections and time.monotonic() < end:  # noqa: ASYNC110  # nothing tells us
+            await asyncio.sleep(_POLL_S)
+        await super().shutdown(sockets)
 
 
 def _exit(_signal_number: int, _frame: object) -> NoReturn:

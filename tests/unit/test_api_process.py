@@ -87,6 +87,28 @@ async def test_a_signal_ends_it_with_zero_after_draining(signal_number: signal.S
     assert not stderr
 
 
+async def test_a_request_that_meets_the_stop_on_an_idle_connection_is_answered() -> None:
+    """As a client that sends one request after the other has it; the answer asks it to go elsewhere."""
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with process(PORT="0", AWS_ENDPOINT_URL=NOBODY_LISTENS) as running:
+        assert running.stdout
+        address = None
+        while address is None:
+            address = re.search(r"http://([0-9.]+):([0-9]+)", (await running.stdout.readline()).decode())
+        reader, writer = await asyncio.open_connection(address[1], int(address[2]))
+        writer.write(request)
+        before = await reader.readuntil(b"}")
+        running.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        writer.write(request)
+        after = await reader.read()
+        writer.close()
+        assert await running.wait() == 0
+    assert b"connection: close" not in before.lower()
+    assert after.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in after.lower()
+
+
 async def test_stopping_finishes_the_requests_in_flight() -> None:
     store = WatchedStore(latency_s=0.2)
     engine = make_engine(store)
