@@ -72,7 +72,7 @@ def running_system(settings: SystemSettings) -> Iterator[System]:
             children.append(stack.enter_context(ministack(settings.emulator, settings.logs / "ministack.log")))
         else:
             endpoint = settings.emulator
-        provisioned = _provision(endpoint, settings.table)
+        provisioned = provision_emulator(endpoint, settings.table)
         programs = {
             port: api_program(["api"], port, endpoint, settings.table, settings.logs) for port in settings.api_ports
         }
@@ -84,7 +84,12 @@ def running_system(settings: SystemSettings) -> Iterator[System]:
         yield System(endpoint, provisioned, urls, (*children, *apis.values()))
 
 
-def _provision(endpoint: str, table: str) -> Provisioned:
+def provision_emulator(endpoint: str, table: str) -> Provisioned:
+    """Make in an emulator all that the system needs.
+
+    Raises:
+        StackError: Nobody answers there, or not as AWS would.
+    """
     try:
         return provision(endpoint, table)
     # boto3 raises the last one for an address that is none.
