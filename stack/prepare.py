@@ -19,16 +19,20 @@ _POLL_S: Final = 0.2
 def main() -> int:
     """Do it and return the exit status."""
     try:
-        endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        if not endpoint:
-            raise StackError("AWS_ENDPOINT_URL must be the address of an emulator.")
-        _wait_for(endpoint)
-        made = provision_emulator(endpoint, os.environ.get("TABLE_NAME") or DEFAULT_TABLE)
+        _prepare()
     except StackError as exc:
         print(f"prepare: {exc}", file=sys.stderr)
         return 1
-    print(f"Table {made.table}, Lambda {made.function} and its queue are there.")
     return 0
+
+
+def _prepare() -> None:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        raise StackError("AWS_ENDPOINT_URL must be the address of an emulator.")
+    _wait_for(endpoint)
+    made = provision_emulator(endpoint, os.environ.get("TABLE_NAME") or DEFAULT_TABLE)
+    print(f"Table {made.table}, Lambda {made.function} and its queue are there.")
 
 
 def _wait_for(endpoint: str) -> None:
