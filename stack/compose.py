@@ -19,7 +19,7 @@ from stack.paths import ROOT
 from stack.up import API_PORT
 
 COMPOSE_FILE: Final = ROOT / "docker" / "compose.yml"
-_EMULATORS: Final = ("ministack", "localstack")
+EMULATORS: Final = ("ministack", "localstack")
 
 _READY_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.2
@@ -66,7 +66,7 @@ def stop(environment: Mapping[str, str]) -> None:
         StackError: No engine answers, or it could not.
     """
     command = [*find_compose(), "--file", str(COMPOSE_FILE), "down", "--volumes", "--remove-orphans"]
-    everything = {**environment, "COMPOSE_PROFILES": ",".join(_EMULATORS)}
+    everything = {**environment, "COMPOSE_PROFILES": ",".join(EMULATORS)}
     if subprocess.run(command, env=everything, check=False).returncode != 0:
         raise StackError("The containers could not be removed; the reason is above.")
 

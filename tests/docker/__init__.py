@@ -1,0 +1,1 @@
+"""The images and compose: what their files say, and, with a Docker engine, what they do (./taskw image:test)."""
