@@ -1,0 +1,16 @@
+module "observability" {
+  source = "./modules/observability"
+
+  name                    = var.name
+  region                  = var.region
+  table_name              = module.table.name
+  function_name           = module.stream_lambda.function_name
+  function_log_group_name = module.stream_lambda.log_group_name
+  dead_letter_queue_name  = module.stream_lambda.dead_letter_queue_name
+  load_balancer_suffix    = module.api.load_balancer_suffix
+  target_group_suffix     = module.api.target_group_suffix
+  alarms                  = var.alarms
+  alarm_topic_arns        = var.alarm_topic_arns
+  iterator_age_max_s      = var.iterator_age_max_s
+  api_errors_max          = var.api_errors_max
+}

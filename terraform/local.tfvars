@@ -1,0 +1,17 @@
+# The emulator of `./taskw up`, beside what that makes.
+name         = "distributed-counter-infra"
+region       = "us-east-1"
+endpoint_url = "http://127.0.0.1:4566"
+
+# Emulators have no windows, and one shard that nobody names.
+tumbling_window_s = 0
+
+# MiniStack has no Application Auto Scaling.
+api_autoscaling = false
+
+# MiniStack forgets an interface endpoint's groups and names, and what an alarm watches; each plan would mend them anew.
+interface_endpoints = false
+alarms              = false
+
+# What is on trial is thrown away.
+deletion_protection = false

@@ -1,0 +1,126 @@
+# There is no alarm on drift yet: nothing reports best_effort against eventual as a metric.
+
+locals {
+  metric_namespace = "distributed-counter" # stream_lambda/consumer.py
+
+  load_balancer = { LoadBalancer = var.load_balancer_suffix }
+  target_group  = { LoadBalancer = var.load_balancer_suffix, TargetGroup = var.target_group_suffix }
+
+  # Each alarm is one metric's, and sounds from this value on. Silence is good news for all of them.
+  alarms = {
+    iterator-age = {
+      description = "The Lambda lags behind or fails: eventual is getting old. Read the Lambda's log for batch_failed."
+      namespace   = "AWS/Lambda"
+      metric      = "IteratorAge" # In milliseconds.
+      statistic   = "Maximum"
+      dimensions  = { FunctionName = var.function_name }
+      threshold   = var.iterator_age_max_s * 1000
+      periods     = 3
+    }
+    dead-letters = {
+      description = "Records could not be settled: eventual is wrong until a human has looked into the queue."
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      statistic   = "Maximum"
+      dimensions  = { QueueName = var.dead_letter_queue_name }
+      threshold   = 1
+      periods     = 1
+    }
+    malformed-records = {
+      description = "Somebody writes entries that the Lambda cannot read; they are in the dead-letter queue."
+      namespace   = local.metric_namespace
+      metric      = "malformed_records"
+      statistic   = "Sum"
+      dimensions  = { table = var.table_name }
+      threshold   = 1
+      periods     = 1
+    }
+    unhealthy-targets = {
+      description = "Tasks of the API are not ready: they cannot reach the table, or do not answer."
+      namespace   = "AWS/ApplicationELB"
+      metric      = "UnHealthyHostCount"
+      statistic   = "Maximum"
+      dimensions  = local.target_group
+      threshold   = 1
+      periods     = 3
+    }
+  }
+
+  # Each of these sounds when its metrics add up to the value.
+  sums = {
+    api-5xx = {
+      description = "Callers get 5xx: 503 is overload or an unreachable table, anything else is a bug."
+      namespace   = "AWS/ApplicationELB"
+      metrics = {
+        target        = { name = "HTTPCode_Target_5XX_Count", dimensions = local.target_group }
+        load_balancer = { name = "HTTPCode_ELB_5XX_Count", dimensions = local.load_balancer }
+      }
+      threshold = var.api_errors_max
+      periods   = 2
+    }
+    throttled-requests = {
+      description = "DynamoDB throttles: a partition is at its limit. More SERVICES_SLOTS spread a new account's ledger."
+      namespace   = "AWS/DynamoDB"
+      metrics = {
+        reads  = { name = "ReadThrottleEvents", dimensions = { TableName = var.table_name } }
+        writes = { name = "WriteThrottleEvents", dimensions = { TableName = var.table_name } }
+      }
+      threshold = 10
+      periods   = 3
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "single" {
+  for_each = var.alarms ? local.alarms : {}
+
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  statistic           = each.value.statistic
+  dimensions          = each.value.dimensions
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = each.value.threshold
+  period              = 60
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}
+
+resource "aws_cloudwatch_metric_alarm" "sum" {
+  for_each = var.alarms ? local.sums : {}
+
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = each.value.threshold
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+
+  metric_query {
+    id          = "sum"
+    expression  = join(" + ", [for id in sort(keys(each.value.metrics)) : "FILL(${id}, 0)"])
+    label       = each.key
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = each.value.metrics
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = each.value.namespace
+        metric_name = metric_query.value.name
+        dimensions  = metric_query.value.dimensions
+        stat        = "Sum"
+        period      = 60
+      }
+    }
+  }
+}

@@ -1,0 +1,49 @@
+output "api_url" {
+  description = "Address of the API; with a certificate, point its host name there."
+  value       = module.api.url
+}
+
+output "repository_url" {
+  description = "Where to push the API's image to."
+  value       = module.api.repository_url
+}
+
+output "cluster_name" {
+  description = "Name of the ECS cluster."
+  value       = module.api.cluster_name
+}
+
+output "service_name" {
+  description = "Name of the ECS service; null before the first image."
+  value       = module.api.service_name
+}
+
+output "table_name" {
+  description = "Name of the table."
+  value       = module.table.name
+}
+
+output "function_name" {
+  description = "Name of the stream Lambda."
+  value       = module.stream_lambda.function_name
+}
+
+output "mapping_id" {
+  description = "Id of the mapping from the stream to the Lambda."
+  value       = module.stream_lambda.mapping_id
+}
+
+output "dead_letter_queue_url" {
+  description = "Address of the queue of records that could not be settled."
+  value       = module.stream_lambda.dead_letter_queue_url
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard."
+  value       = module.observability.dashboard_name
+}
+
+output "alarm_names" {
+  description = "Names of all alarms."
+  value       = module.observability.alarm_names
+}

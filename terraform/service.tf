@@ -1,0 +1,27 @@
+module "api" {
+  source = "./modules/api"
+
+  name                     = var.name
+  region                   = var.region
+  account_id               = data.aws_caller_identity.current.account_id
+  network                  = module.network
+  table_name               = module.table.name
+  table_arn                = module.table.arn
+  image                    = var.api_image
+  architecture             = var.architecture
+  task_cpu                 = var.api_task_cpu
+  task_memory_mib          = var.api_task_memory_mib
+  autoscaling              = var.api_autoscaling
+  tasks_min                = var.api_tasks_min
+  tasks_max                = var.api_tasks_max
+  cpu_target_percent       = var.api_cpu_target_percent
+  requests_per_task_target = var.api_requests_per_task_target
+  operation_deadline_ms    = var.operation_deadline_ms
+  services_slots           = var.services_slots
+  log_level                = var.log_level
+  public                   = var.public
+  allowed_cidrs            = var.allowed_cidrs
+  certificate_arn          = var.certificate_arn
+  deletion_protection      = var.deletion_protection
+  log_retention_days       = var.log_retention_days
+}

@@ -1,0 +1,6 @@
+module "table" {
+  source = "./modules/table"
+
+  name                = var.name
+  deletion_protection = var.deletion_protection
+}

@@ -1,0 +1,83 @@
+# The alarms watch what the code reports, under its names.
+
+mock_provider "aws" {}
+
+variables {
+  name                    = "watched"
+  region                  = "us-east-1"
+  table_name              = "watched-table"
+  function_name           = "watched-settle"
+  function_log_group_name = "/aws/lambda/watched-settle"
+  dead_letter_queue_name  = "watched-dead-letters"
+  load_balancer_suffix    = "app/watched-api/1"
+  target_group_suffix     = "targetgroup/watched-api/1"
+  alarms                  = true
+  alarm_topic_arns        = ["arn:aws:sns:us-east-1:111122223333:on-call"]
+  iterator_age_max_s      = 60
+  api_errors_max          = 5
+}
+
+run "there_is_an_alarm_for_each_thing_that_goes_wrong" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition = toset(output.alarm_names) == toset([
+      "watched-api-5xx",
+      "watched-dead-letters",
+      "watched-iterator-age",
+      "watched-malformed-records",
+      "watched-throttled-requests",
+      "watched-unhealthy-targets",
+    ])
+    error_message = "Alarms are missing."
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.single), values(aws_cloudwatch_metric_alarm.sum)) :
+      alarm.treat_missing_data == "notBreaching" && alarm.alarm_actions == toset(var.alarm_topic_arns)
+    ])
+    error_message = "Silence is good news, and bad news is sent."
+  }
+}
+
+run "malformed_records_are_found_under_the_name_that_the_lambda_gives_them" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.single["malformed-records"].namespace == "distributed-counter" &&
+      aws_cloudwatch_metric_alarm.single["malformed-records"].metric_name == "malformed_records" &&
+      aws_cloudwatch_metric_alarm.single["malformed-records"].dimensions == tomap({ table = "watched-table" })
+    )
+    error_message = "stream_lambda/consumer.py names the metric otherwise."
+  }
+}
+
+run "the_age_is_in_milliseconds" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.single["iterator-age"].threshold == 60000
+    error_message = "CloudWatch has the age in milliseconds."
+  }
+}
+
+run "alarms_can_be_left_out" {
+  module { source = "./modules/observability" }
+  variables { alarms = false }
+
+  assert {
+    condition     = length(output.alarm_names) == 0
+    error_message = "There are alarms all the same."
+  }
+}
+
+run "the_dashboard_fits_its_grid" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition     = alltrue([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : widget.x + widget.width <= 24])
+    error_message = "A widget hangs over the edge."
+  }
+}
