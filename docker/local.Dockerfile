@@ -18,7 +18,7 @@ ENV BIND_HOST=0.0.0.0 \
 COPY --from=dependencies /opt/venv /opt/venv
 USER 10001:10001
 EXPOSE 4566
-HEALTHCHECK --interval=2s --timeout=3s --start-period=30s --retries=5 \
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
     CMD ["/opt/venv/bin/python", "-c", \
          "from urllib.request import urlopen; urlopen('http://127.0.0.1:4566/_ministack/ready', timeout=2)"]
 CMD ["/opt/venv/bin/python", "-m", "ministack"]
