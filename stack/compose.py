@@ -19,6 +19,8 @@ from stack.paths import ROOT
 from stack.up import API_PORT
 
 COMPOSE_FILE: Final = ROOT / "docker" / "compose.yml"
+# Named because versions differ in whether they look for it in the working directory.
+_FILES: Final = ("--env-file", str(COMPOSE_FILE.with_name(".env")), "--file", str(COMPOSE_FILE))
 EMULATORS: Final = ("ministack", "localstack")
 
 _READY_TIMEOUT_S: Final = 60.0
@@ -47,8 +49,9 @@ def start(environment: Mapping[str, str]) -> None:
     """
     api = url_of(read_port(environment, "PORT", API_PORT))
     require_token(environment)
-    command = [*find_compose(), "--file", str(COMPOSE_FILE)]
-    logs = f"See: {' '.join(command[:-1])} docker/compose.yml logs"
+    compose = find_compose()
+    command = [*compose, *_FILES]
+    logs = f"See: {' '.join(compose)} --file docker/compose.yml logs"
     if subprocess.run([*command, "up", "--build", "--detach", "--remove-orphans"], check=False).returncode != 0:
         raise StackError(f"The containers did not start; the reason is above. {logs}")
     deadline = time.monotonic() + _READY_TIMEOUT_S
@@ -65,7 +68,7 @@ def stop(environment: Mapping[str, str]) -> None:
     Raises:
         StackError: No engine answers, or it could not.
     """
-    command = [*find_compose(), "--file", str(COMPOSE_FILE), "down", "--volumes", "--remove-orphans"]
+    command = [*find_compose(), *_FILES, "down", "--volumes", "--remove-orphans"]
     everything = {**environment, "COMPOSE_PROFILES": ",".join(EMULATORS)}
     if subprocess.run(command, env=everything, check=False).returncode != 0:
         raise StackError("The containers could not be removed; the reason is above.")
