@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FilterCriteriaTypeDef,
         WaiterConfigTypeDef,
     )
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 _WAIT: Final[WaiterConfigTypeDef] = {"Delay": 1, "MaxAttempts": 60}
 
@@ -33,6 +34,8 @@ _ROLE: Final = "arn:aws:iam::000000000000:role/settle"
 _BATCH_RECORDS_MAX: Final = 1_000
 # A stream keeps records for 24 hours: those given up can still be read for an hour after the queue has word of them.
 _RECORD_AGE_S_MAX: Final = 23 * 3_600
+# The longest there is: a human has to look.
+_MESSAGE_RETENTION_S: Final = 14 * 24 * 3_600
 
 
 class Provisioned(NamedTuple):
@@ -60,6 +63,7 @@ class _FunctionSettings(TypedDict):
 
 class _MappingSettings(TypedDict):
     BatchSize: int
+    ParallelizationFactor: int
     FilterCriteria: FilterCriteriaTypeDef
     BisectBatchOnFunctionError: bool
     MaximumRetryAttempts: int
@@ -93,7 +97,13 @@ def provision(endpoint: str, table: str) -> Provisioned:
     queue_url, queue_arn = _provision_queue(endpoint, f"{table}-dead-letters")
     function = f"{table}-settle"
     functions = aws.lambda_client(endpoint)
-    _provision_function(functions, function, {"TABLE_NAME": table, "DEAD_LETTER_QUEUE_URL": queue_url})
+    variables = {
+        "TABLE_NAME": table,
+        "DEAD_LETTER_QUEUE_URL": queue_url,
+        # Emulators have no tumbling windows, and without one nobody names the shard.
+        "REQUIRE_SHARD_ID": "false",
+    }
+    _provision_function(functions, function, variables)
     _provision_mapping(functions, function, stream_arn, queue_arn)
     return Provisioned(table, function, queue_url)
 
@@ -139,7 +149,11 @@ def _enable_ttl(dynamodb: DynamoDBClient, table: str) -> None:
 def _provision_queue(endpoint: str, name: str) -> tuple[str, str]:
     """Return the queue's address and its ARN."""
     sqs = aws.sqs_client(endpoint)
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    settings: dict[QueueAttributeNameType, str] = {
+        "MessageRetentionPeriod": str(_MESSAGE_RETENTION_S),
+        "SqsManagedSseEnabled": "true",
+    }
+    url = sqs.create_queue(QueueName=name, Attributes=settings)["QueueUrl"]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
     return url, attributes["QueueArn"]
 
@@ -172,6 +186,7 @@ def _provision_mapping(functions: LambdaClient, function: str, stream_arn: str, 
     }
     settings: _MappingSettings = {
         "BatchSize": _BATCH_RECORDS_MAX,
+        "ParallelizationFactor": 1,
         "FilterCriteria": {"Filters": [{"Pattern": json.dumps(pattern)}]},
         # A batch that fails is tried again until it is too old: a record that is dropped is a count that is wrong.
         "BisectBatchOnFunctionError": True,

@@ -4,7 +4,7 @@ module "network" {
   name                = var.name
   region              = var.region
   cidr                = var.vpc_cidr
-  zone_count          = var.zone_count
+  zones               = var.zones
   public              = var.public
   interface_endpoints = var.interface_endpoints
 }

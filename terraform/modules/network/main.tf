@@ -1,16 +1,7 @@
 # The tasks' subnets have no route to the internet: what they need of AWS, they reach through endpoints.
 
-data "aws_availability_zones" "available" {
-  state = "available"
-
-  filter {
-    name   = "zone-type"
-    values = ["availability-zone"]
-  }
-}
-
 locals {
-  zones = slice(sort(data.aws_availability_zones.available.names), 0, var.zone_count)
+  zones = [for letter in var.zones : "${var.region}${letter}"]
   # Numbers of the subnets of one size in the VPC: the lower half is private, the upper half public.
   private_subnets = { for index, zone in local.zones : zone => cidrsubnet(var.cidr, 4, index) }
   public_subnets  = var.public ? { for index, zone in local.zones : zone => cidrsubnet(var.cidr, 4, 8 + index) } : {}

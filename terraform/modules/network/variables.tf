@@ -18,13 +18,13 @@ variable "cidr" {
   }
 }
 
-variable "zone_count" {
-  description = "Number of availability zones to spread over."
-  type        = number
+variable "zones" {
+  description = "Letters of the availability zones to spread over, two to four. Each adds to the price of the endpoints."
+  type        = list(string)
 
   validation {
-    condition     = contains([2, 3, 4], var.zone_count)
-    error_message = "zone_count must be 2, 3 or 4: a load balancer needs two zones."
+    condition     = length(distinct(var.zones)) == length(var.zones) && contains([2, 3, 4], length(var.zones)) && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
+    error_message = "zones must be two to four letters, such as [\"a\", \"b\"]: a load balancer needs two zones."
   }
 }
 

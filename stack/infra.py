@@ -1,0 +1,127 @@
+"""Run Terraform on ``terraform/``: ``python -m stack.infra plan|apply|destroy [ARGUMENT...]``.
+
+``ENV`` says where: ``local`` (the default), an emulator that runs (the one of ``up``, or at ``AWS_ENDPOINT_URL``), or
+``aws``. Each has its own variables, ``terraform/ENV.tfvars``, and its own state under ``.cache/terraform``, unless
+``terraform/backend_override.tf`` puts that of ``aws`` elsewhere.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from stack.errors import EmulatorUnavailableError, StackError
+from stack.network import read_port, status_of, url_of
+from stack.paths import CACHE, ROOT
+
+TERRAFORM_ROOT: Final = ROOT / "terraform"
+
+_EMULATOR_PORT: Final = 4566
+_COMMANDS: Final = ("plan", "apply", "destroy")
+
+
+class Terraform:
+    """The root in ``terraform/`` with a state of its own.
+
+    Args:
+        folder: Where state and providers are kept.
+        remote: Whether the state is elsewhere, as ``backend_override.tf`` says.
+
+    Raises:
+        EmulatorUnavailableError: There is no Terraform on this machine.
+    """
+
+    def __init__(self, folder: Path, *, remote: bool = False) -> None:
+        program = shutil.which("terraform")
+        if program is None:
+            raise EmulatorUnavailableError("Terraform 1.10 or newer is needed and is not on the PATH.")
+        self._program = program
+        self._folder = folder
+        self._remote = remote
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment that its commands need."""
+        return {
+            **os.environ,
+            "TF_DATA_DIR": str(self._folder / "data"),
+            "CHECKPOINT_DISABLE": "1",
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command line that runs in the root."""
+        return [self._program, f"-chdir={TERRAFORM_ROOT}", *arguments]
+
+    def init(self) -> None:
+        """Fetch the provider and find the state.
+
+        Raises:
+            StackError: Terraform could not; with what it says.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        where = [] if self._remote else [f"-backend-config=path={self._folder / 'terraform.tfstate'}"]
+        answer = self.call("init", "-input=false", "-no-color", *where)
+        if answer.returncode != 0:
+            raise StackError(f"terraform init failed:\n{answer.stdout}{answer.stderr}")
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, and return its exit code and what it printed."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def variables_of(environment: Mapping[str, str]) -> list[str]:
+    """Return the arguments that tell Terraform where ``ENV`` is, once that place is known to be usable.
+
+    Raises:
+        StackError: It is not; the message says what to do.
+    """
+    place = environment.get("ENV") or "local"
+    endpoint = environment.get("AWS_ENDPOINT_URL")
+    if place == "local":
+        if (TERRAFORM_ROOT / "backend_override.tf").exists():
+            raise StackError("terraform/backend_override.tf is for ENV=aws: use a checkout without it for ENV=local.")
+        endpoint = endpoint or url_of(read_port(environment, "EMULATOR_PORT", _EMULATOR_PORT))
+        if not endpoint.startswith(("http://", "https://")) or status_of(endpoint) is None:
+            raise StackError(f"No emulator answers at {endpoint}: start ./taskw up, or name one with AWS_ENDPOINT_URL.")
+        return ["-var-file=local.tfvars", f"-var=endpoint_url={endpoint}"]
+    if place != "aws":
+        raise StackError(f"ENV must be local or aws, not {place!r}.")
+    if endpoint:
+        raise StackError(f"AWS_ENDPOINT_URL is {endpoint}, which is not AWS: unset it, or use ENV=local.")
+    if not (TERRAFORM_ROOT / "aws.tfvars").exists():
+        raise StackError("Copy terraform/aws.tfvars.example to terraform/aws.tfvars and adapt it.")
+    return ["-var-file=aws.tfvars"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become Terraform; exit with 1 when something is wrong before that."""
+    if not arguments or arguments[0] not in _COMMANDS:
+        sys.exit(f"infra: say what to do: {', '.join(_COMMANDS)}.")
+    try:
+        variables = variables_of(os.environ)
+        remote = (TERRAFORM_ROOT / "backend_override.tf").exists()
+        terraform = Terraform(CACHE / "terraform" / (os.environ.get("ENV") or "local"), remote=remote)
+        terraform.init()
+    except StackError as exc:
+        sys.exit(f"infra: {exc}")
+    _become(terraform.command(arguments[0], *variables, *arguments[1:]), terraform.environment)
+
+
+def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:
+    """Let Terraform take our place: it asks, and handles Ctrl-C itself."""
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)  # noqa: S606  # the command is ours
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Terraform, run for real: as it is written, and applied to an emulator."""

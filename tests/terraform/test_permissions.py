@@ -1,0 +1,41 @@
+"""The roles allow the DynamoDB actions that the code calls, no more and no less."""
+
+import ast
+import re
+from pathlib import Path
+
+from stack.infra import TERRAFORM_ROOT
+from stack.paths import ROOT
+
+_TRANSACTION = "TransactWriteItems"
+
+
+def _called(source: Path) -> set[str]:
+    """Return the actions that ``self._client`` is asked for; a transaction stands for its parts."""
+    actions = set()
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            target = node.func.value
+            if isinstance(target, ast.Attribute) and target.attr == "_client":
+                actions.add(node.func.attr.title().replace("_", ""))
+    if _TRANSACTION in actions:
+        actions.remove(_TRANSACTION)
+        parts = {"Put", "Delete", "Update", "ConditionCheck"}
+        texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        actions |= {f"{part}Item" for part in parts if part in texts}
+    return actions
+
+
+def _allowed(module: str) -> set[str]:
+    policy = (TERRAFORM_ROOT / "modules" / module / "iam.tf").read_text()
+    return set(re.findall(r'"dynamodb:(\w+)"', policy))
+
+
+def test_the_api_may_do_what_its_store_calls() -> None:
+    assert _allowed("api") == _called(ROOT / "counters" / "dynamodb" / "store.py")
+
+
+def test_the_lambda_may_do_what_its_store_calls_and_read_the_stream() -> None:
+    stream = {"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"}
+    assert _allowed("stream_lambda") - stream == _called(ROOT / "stream_lambda" / "store.py")
