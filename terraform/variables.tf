@@ -106,8 +106,8 @@ variable "api_task_memory_mib" {
   default     = 2048
 
   validation {
-    condition     = var.api_task_memory_mib >= 2 * var.api_task_cpu && var.api_task_memory_mib <= 8 * var.api_task_cpu && var.api_task_memory_mib % 512 == 0
-    error_message = "api_task_memory_mib must be a multiple of 512, from 2 to 8 times api_task_cpu: Fargate has no other sizes."
+    condition     = var.api_task_memory_mib >= 2 * var.api_task_cpu && var.api_task_memory_mib <= min(8 * var.api_task_cpu, 30720) && (var.api_task_memory_mib % 1024 == 0 || var.api_task_memory_mib == 512)
+    error_message = "api_task_memory_mib must be a multiple of 1024 (or 512) from 2 to 8 times api_task_cpu, and 30720 at most: Fargate has no other sizes."
   }
 }
 
