@@ -10,10 +10,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from load.client import send_for
+from load.ledger import Table
 from stack.system import System
 from tests.docker.conftest import Container, api_container, docker
 from tests.docker.dockerfile import ROOT
-from tests.e2e.test_promises import Table, ids_of, make_service
+from tests.e2e.test_promises import ids_of, make_service, seconds_until_settled
 
 CONNECTIONS = 64
 
@@ -80,10 +81,10 @@ def test_a_stop_under_load_fails_no_create_and_loses_none(image: str, emulated: 
     others = [answer.body for answer in outcome.answers if answer.status != 201]
     assert others, "it never stopped"
     assert all(body.startswith(b"ClientConnectorError") and b"111" in body for body in others)
-    table = Table(emulated)
+    table = Table(emulated.endpoint, emulated.provisioned.table)
     assert table.entries(service.account_id) == set(created)
-    assert table.counter(service.account_id)[0] == len(created)
-    table.seconds_until_settled(service.account_id)
+    assert table.counters(service.account_id).best_effort == len(created)
+    seconds_until_settled(table, service.account_id)
 
 
 def test_settings_that_cannot_be_used_end_it_at_once(image: str) -> None:

@@ -101,7 +101,7 @@ class Simulation:
         dice = Dice(4 * seed + 3)
         self.fleet = Fleet(self.loop, self.network, self.injector, dice, self.history, settings, options.processes)
         self.keys = [CounterKey(f"account-{number}", SERVICES) for number in range(options.counters)]
-        self.random = Random(f"{seed}/workload")
+        self.random = Random("/".join((str(seed), "workload")))
         world = World(self.loop, options, self.keys, self.fleet, self.oracle, self.refusals, self.history)
         self.clients = [Client(f"client-{number}", world) for number in range(options.clients)]
 
