@@ -44,7 +44,8 @@ class Process(Machine):
         self._trouble = trouble
         self.undisturbed_since = loop.time()
         self._skew_s = skew_s
-        self._callers: set[asyncio.Future[Any]] = set()
+        # A dict for its order: a set of futures has the order of their addresses, another one in every run.
+        self._callers: dict[asyncio.Future[Any], None] = {}
         self.engine = Engine(RemoteStore(network, self), clock=self._now_ms, random=random, settings=settings)
 
     async def ask(self, operation: Callable[[Engine], Coroutine[Any, Any, T]], patience_s: float, why: str) -> T:
@@ -56,13 +57,13 @@ class Process(Machine):
             TimeoutError: The caller did not wait any longer; the process goes on with it.
         """
         answer: asyncio.Future[T] = self.loop.create_future()
-        self._callers.add(answer)
+        self._callers[answer] = None
         self.start(self._serve(operation, answer), why)
         try:
             async with asyncio.timeout(patience_s):
                 return await answer
         finally:
-            self._callers.discard(answer)
+            del self._callers[answer]
 
     def was_heard(self, place: str) -> None:
         self._trouble(self, place)
