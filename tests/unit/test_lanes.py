@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from counters.engine import Engine
 from counters.errors import AccountNotFoundError, LimitReachedError, OverloadedError
+from counters.keys import CounterKey
 from counters.lane import LaneSettings
 from tests import factories
 from tests.callers import LATENCY_S, creates, outcomes_of
@@ -60,6 +62,76 @@ class TestGroupCommit:
         created, _ = await outcomes_of(creates(engine.entries, key, 100))
         assert len(created) == 100
         assert store.calls["change_counter"] == 10
+
+
+class TestFullCalls:
+    """While a full call of 25 entries is being written, the next batch fills another one."""
+
+    @in_virtual_time
+    async def test_creates_that_come_while_a_full_call_is_written_share_the_next_flush(self) -> None:
+        store, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        start = asyncio.get_running_loop().time()
+        full = asyncio.gather(*creates(engine.entries, key, 25))
+        await asyncio.sleep(1.2 * LATENCY_S)
+        early = asyncio.gather(*creates(engine.entries, key, 5))
+        await asyncio.sleep(0.3 * LATENCY_S)
+        late = asyncio.gather(*creates(engine.entries, key, 5))
+        await asyncio.gather(full, early, late)
+        assert store.calls["change_counter"] == 2
+        assert asyncio.get_running_loop().time() - start == pytest.approx(4 * LATENCY_S)
+
+    @in_virtual_time
+    async def test_another_full_call_does_not_wait(self) -> None:
+        _, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        start = asyncio.get_running_loop().time()
+        first = asyncio.gather(*creates(engine.entries, key, 25))
+        await asyncio.sleep(1.2 * LATENCY_S)
+        second = asyncio.gather(*creates(engine.entries, key, 25))
+        await asyncio.gather(first, second)
+        assert asyncio.get_running_loop().time() - start == pytest.approx(3.2 * LATENCY_S)
+
+    @in_virtual_time
+    async def test_nothing_waits_when_less_than_a_full_call_is_written(self) -> None:
+        _, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        start = asyncio.get_running_loop().time()
+        first = asyncio.gather(*creates(engine.entries, key, 24))
+        await asyncio.sleep(1.2 * LATENCY_S)
+        await asyncio.gather(first, *creates(engine.entries, key, 1))
+        assert asyncio.get_running_loop().time() - start == pytest.approx(3.2 * LATENCY_S)
+
+    @in_virtual_time
+    async def test_the_wait_is_bounded(self) -> None:
+        _, engine, key = await _make_warm_lane(fill_s=0.1 * LATENCY_S)
+        start = asyncio.get_running_loop().time()
+        full = asyncio.gather(*creates(engine.entries, key, 25))
+        await asyncio.sleep(1.2 * LATENCY_S)
+        await asyncio.gather(full, *creates(engine.entries, key, 1))
+        assert asyncio.get_running_loop().time() - start == pytest.approx(3.3 * LATENCY_S)
+
+    @in_virtual_time
+    async def test_releases_fill_a_call_as_creates_do(self) -> None:
+        store, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        doomed = await asyncio.gather(*creates(engine.entries, key, 2))
+        store.calls.clear()
+        full = asyncio.gather(*creates(engine.entries, key, 25))
+        deletes = [engine.entries.delete(key, one.entry.id) for one in doomed]
+        # The first one's release finds the full call being written, and waits for it with the second one's.
+        await asyncio.sleep(0.2 * LATENCY_S)
+        first = asyncio.create_task(deletes[0])
+        await asyncio.sleep(0.5 * LATENCY_S)
+        await asyncio.gather(full, first, deletes[1])
+        assert store.calls["change_counter"] == 2
+        assert store.counter(key).best_effort == store.total(key) == 26
+
+
+async def _make_warm_lane(*, fill_s: float) -> tuple[WatchedStore, Engine, CounterKey]:
+    """Return an engine whose lane has seen its counter, with one entry in it."""
+    store = WatchedStore(LATENCY_S)
+    engine = make_engine(store, lanes=LaneSettings(fill_s=fill_s))
+    key = await make_account(engine, limit=1000)
+    await engine.entries.create(key, "warm")
+    store.calls.clear()
+    return store, engine, key
 
 
 class TestLimit:
