@@ -16,11 +16,13 @@ _ID: Final = re.compile(ID_PATTERN)
 _COUNTER_NAME: Final = re.compile(COUNTER_NAME_PATTERN)
 _VERSION_7: Final = 0x7 << 76
 _VARIANT_RFC: Final = 0b10 << 62
+_LOW_62_BITS: Final = (1 << 62) - 1
 
 
 def uuid7(now_ms: int, random: Random) -> str:
     """Return a new UUIDv7 (RFC 9562, section 5.7): ids made later sort later, to the millisecond."""
-    bits = now_ms << 80 | _VERSION_7 | random.getrandbits(12) << 64 | _VARIANT_RFC | random.getrandbits(62)
+    randomness = random.getrandbits(74)
+    bits = now_ms << 80 | _VERSION_7 | randomness >> 62 << 64 | _VARIANT_RFC | randomness & _LOW_62_BITS
     return str(UUID(int=bits))
 
 
