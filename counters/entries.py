@@ -12,7 +12,6 @@ from counters.errors import (
     EntryNotFoundError,
     LimitReachedError,
     OutcomeUnknownError,
-    OverloadedError,
 )
 from counters.ids import Clock, check_id, uuid7
 from counters.keys import CounterKey
@@ -65,16 +64,17 @@ class Entries:
         lane = self._lanes.open(key)
         ticket = Ticket(entry, own_id=own_id, deadline=deadline)
         lane.submit(ticket)
+        # A timer instead of asyncio.timeout, which costs a tenth of all that a create does here.
+        timer = asyncio.get_running_loop().call_at(deadline, ticket.expire)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await ticket.answer
-        except TimeoutError as error:
-            raise OverloadedError("The operation ran out of time; try again.") from error
+            return await ticket.answer
         except LimitReachedError:
             stored = await self._find_replayed(key, lane, entry.id, deadline) if own_id else None
             if stored is None:
                 raise
             return Created(stored, replayed=True)
+        finally:
+            timer.cancel()
 
     async def get(self, key: CounterKey, entry_id: str) -> Entry:
         """Return an entry.

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from counters.errors import CounterError
+from counters.errors import CounterError, OverloadedError
 from counters.model import Created, Entry
 
 
@@ -38,6 +38,10 @@ class Ticket:
     def replay(self, stored: Entry) -> None:
         """Answer with the entry that has the caller's id already."""
         self._answer(Created(stored, replayed=True))
+
+    def expire(self) -> None:
+        """Answer that the time is up, if the caller still waits."""
+        self.fail(OverloadedError("The operation ran out of time; try again."))
 
     def fail(self, error: CounterError) -> None:
         """Answer with an error, if the caller still waits."""
