@@ -7,24 +7,17 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import cycle
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import aiohttp
 
+from load.connection import Connections, Request
 
-class Request(NamedTuple):
-    """One request, ready to be sent.
+__all__ = ["Answer", "Outcome", "Request", "send", "send_all", "send_for"]
 
-    Attributes:
-        method: HTTP method.
-        url: Whole address.
-        body: JSON text; empty for none.
-    """
-
-    method: str
-    url: str
-    body: bytes = b""
+_TIMEOUT_S: Final = 60.0
 
 
 class Answer(NamedTuple):
@@ -77,21 +70,27 @@ async def send_for(requests: Sequence[Request], connections: int, seconds: float
 
 async def _run(requests: Iterator[Request], connections: int, seconds: float) -> Outcome:
     answers: list[Answer] = []
-    connector = aiohttp.TCPConnector(limit=connections)
-    timeout = aiohttp.ClientTimeout(total=60)
-    headers = {"Content-Type": "application/json"}
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
-        start = time.perf_counter()
-        end = start + seconds
+    start = time.perf_counter()
+    end = start + seconds
 
-        async def work() -> None:
+    async def work() -> None:
+        with closing(Connections(_TIMEOUT_S)) as mine:
             for request in requests:
-                answers.append(await send(session, request))
+                answers.append(await _send(mine, request))
                 if time.perf_counter() > end:
                     return
 
-        await asyncio.gather(*(work() for _ in range(connections)))
-        return Outcome(answers, time.perf_counter() - start)
+    await asyncio.gather(*(work() for _ in range(connections)))
+    return Outcome(answers, time.perf_counter() - start)
+
+
+async def _send(connections: Connections, request: Request) -> Answer:
+    start = time.perf_counter()
+    try:
+        reply = await connections.send(request)
+    except OSError as error:
+        return Answer(0, "", repr(error).encode(), time.perf_counter() - start)
+    return Answer(*reply, time.perf_counter() - start)
 
 
 async def send(session: aiohttp.ClientSession, request: Request) -> Answer:
