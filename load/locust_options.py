@@ -70,7 +70,7 @@ def add_options(parser: ArgumentParser, scenario: str) -> None:
         metavar = f"<{kind.__name__}>"
         group.add_argument(f"--{name}", type=kind, default=default, metavar=metavar, help=text, env_var=env_var)
     parser.set_defaults(
-        user_classes=[scenario],
+        user_classes=parser.get_default("user_classes") or [scenario],
         num_users=100,
         # No ramp: the schedule alone says how the load rises.
         spawn_rate=100,
