@@ -54,7 +54,6 @@ def add_options(parser: ArgumentParser, scenario: str) -> None:
         parser: Locust's parser; it also knows ``env_var``, and shows the options in the web UI.
         scenario: The class that runs when none is named.
     """
-    group = parser.add_argument_group("Scenario options")
     for name, kind, default, text in (
         ("rate", float, 200.0, "Arrivals a second (ClassicUser, ZipfUser): each creates a service and deletes it"),
         ("burst", int, 2000, "Creates that are all due at the same instant (BurstUser)"),
@@ -68,7 +67,8 @@ def add_options(parser: ArgumentParser, scenario: str) -> None:
     ):
         env_var = f"LOCUST_{name.upper().replace('-', '_')}"
         metavar = f"<{kind.__name__}>"
-        group.add_argument(f"--{name}", type=kind, default=default, metavar=metavar, help=text, env_var=env_var)
+        # Not to a group of their own: the web UI shows only what is added to the parser itself.
+        parser.add_argument(f"--{name}", type=kind, default=default, metavar=metavar, help=text, env_var=env_var)
     parser.set_defaults(
         user_classes=parser.get_default("user_classes") or [scenario],
         num_users=100,

@@ -170,3 +170,13 @@ def test_several_processes_are_refused() -> None:
     outcome = run_locust("--host", "http://127.0.0.1:1", "--master")
     assert outcome.status == 1
     assert "This load test runs in one process" in outcome.log
+
+
+def test_the_web_ui_offers_our_options() -> None:
+    """And nothing else that Locust would not: only what is added to its parser itself gets there."""
+    program = "import load.locustfile; from locust.argument_parser import ui_extra_args_dict as ui; print(*ui([]))"
+    done = subprocess.run(  # noqa: S603  # our own load test
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+    )
+    scenario = {"rate", "burst", "limit", "accounts", "zipf_exponent", "seed"}
+    assert set(done.stdout.split()) == scenario | {"check_p99_ms", "check_error_share", "check_rate_share"}
