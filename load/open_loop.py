@@ -29,7 +29,6 @@ from load.thresholds import Measured, Pace, to_lines
 CREATE: Final = "create"
 REFUSED: Final = "create at the limit"
 DELETE: Final = "delete"
-_METHODS: Final = {CREATE: "POST", REFUSED: "POST", DELETE: "DELETE"}
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ class Run:
         timing = Timing(arrival.due_s, now_s, now_s)
         self.measured[CREATE].add(timing, failed=True)
         self.environment.events.request.fire(
-            request_type=_METHODS[CREATE],
+            request_type="POST",
             name=CREATE,
             response_time=timing.latency_ms,
             response_length=0,
@@ -135,6 +134,9 @@ class Run:
             yield "the load test itself failed; its exceptions are above"
         try:
             yield from self.scenario.check(self)
+        except AccountsError as exc:
+            yield str(exc)
+        try:
             self.accounts.delete(self.account_ids)
         except AccountsError as exc:
             yield str(exc)

@@ -32,6 +32,7 @@ class Server(ThreadingHTTPServer):
         self.stall_at: int | None = None
         self.stall_s = 0.0
         self.create_status = 201
+        self.counts_status = 200
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         created = self.server.answered["POST /services"]
-        self._answer(200, {"items": [{"value": created, "eventual": created}]})
+        self._answer(self.server.counts_status, {"items": [{"value": created, "eventual": created}]})
 
     def _answer(self, status: int, body: object) -> None:
         request = f"{self.command} {self.path.partition('?')[0]}"
@@ -131,6 +132,16 @@ def test_a_limit_that_is_passed_fails_the_burst(server: Server) -> None:
         "the counter is 50 where the limit is 20",
         "the exact counter is 50 after 30 s where the limit is 20",
     ]
+
+
+def test_accounts_are_deleted_also_when_they_cannot_be_checked(server: Server) -> None:
+    server.counts_status = 503
+    outcome = run_locust(
+        "--host", url_of(server.server_port), "-u", "10", "--burst", "50", "--limit", "49", "BurstUser"
+    )
+    assert outcome.status == 1
+    assert "/counts/some-id answered 503" in outcome.lines("FAILED: ")[-1]
+    assert server.answered["DELETE /accounts/some-id"] == 1
 
 
 @pytest.mark.parametrize("status", [409, 503])
