@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import aiohttp
 
 from load.client import Request, send_for
+from load.usage import read_usage
 from stack.emulators import ministack
 from stack.network import free_port, url_of
 from stack.processes import running
@@ -79,24 +80,18 @@ async def _play_round(url: str) -> Round:
         async with session.post("/accounts", json=new) as answer:
             account_id = (await answer.json())["id"]
         request = Request("POST", f"{url}/services", f'{{"account_id":"{account_id}","name":"load"}}'.encode())
-        before = await _read_calls(session)
+        before = await read_usage(url)
         outcome = await send_for([request], CONNECTIONS, ROUND_S)
-        calls = await _read_calls(session) - before
+        used = await read_usage(url) - before
     created = outcome.statuses[201]
     if created != len(outcome.answers):
         raise SystemExit(f"Not every create succeeded: {dict(outcome.statuses)}")
     return Round(
         creates_per_s=created / outcome.elapsed_s,
-        calls_per_create=calls / created,
+        calls_per_create=used.total_calls / created,
         p50_ms=outcome.latency_ms(0.5),
         p99_ms=outcome.latency_ms(0.99),
     )
-
-
-async def _read_calls(session: aiohttp.ClientSession) -> int:
-    async with session.get("/calls") as answer:
-        calls: dict[str, int] = await answer.json()
-        return sum(calls.values())
 
 
 def _print_table(rounds: Mapping[str, Sequence[Round]]) -> None:

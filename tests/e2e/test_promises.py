@@ -17,6 +17,7 @@ import pytest
 
 from load.client import Answer, Request, send_all, send_for
 from load.ledger import Table
+from load.usage import read_usage
 from stack import aws
 from stack.network import free_port, url_of
 from stack.processes import ChildProcess, running
@@ -173,12 +174,12 @@ def test_refused_callers_cost_few_calls(stack: System, tmp_path: Path) -> None:
     with api_process(stack, ["load.server", "strict"], tmp_path) as (url, _):
         service = make_service(stack, limit=1)._replace(urls=[url])
         ids_of(send([service.create(0)]))
-        before = read_calls(url)
+        before = asyncio.run(read_usage(url))
         outcome = asyncio.run(send_for([service.create(1)], CONNECTIONS, 10.0))
-        calls = read_calls(url) - before
+        used = asyncio.run(read_usage(url)) - before
     assert set(outcome.statuses) == {409}
     assert outcome.statuses[409] > 1_000, "too few callers to prove anything"
-    assert 0 < calls <= 20 * outcome.elapsed_s
+    assert 0 < used.total_calls <= 20 * outcome.elapsed_s
 
 
 def test_stopping_loses_nothing_that_was_admitted(stack: System, table: Table, tmp_path: Path) -> None:
@@ -205,9 +206,3 @@ def api_process(stack: System, module: Sequence[str], logs: Path) -> Iterator[tu
     with running(program) as process:
         wait_for_api(process, port)
         yield url_of(port), process
-
-
-def read_calls(url: str) -> int:
-    """Return how many DynamoDB calls a process has sent."""
-    (answer,) = send([Request("GET", f"{url}/calls")])
-    return sum(json.loads(answer.body).values())
