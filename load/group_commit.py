@@ -1,8 +1,8 @@
 """Measures what group commit buys: ``./taskw load:group-commit``.
 
-The same API, once as it is and once creating entries the plain way, on one emulator in one run: rounds alternate, and
-each round is a new account, so that neither gains from the other's order. No Lambda is attached to the table, as only
-the API's side is compared.
+The same API, once as it is and once creating entries the plain way (``load.baselines.read_check``), on one emulator in
+one run: rounds alternate, and each round is a new account, so that neither gains from the other's order. No Lambda is
+attached to the tables, as only the API's side is compared. ``load.compare`` has the whole picture.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import aiohttp
 
 from load.client import Request, send_for
+from load.server import ENGINE
 from load.usage import read_usage
 from stack.emulators import ministack
 from stack.network import free_port, url_of
@@ -27,7 +28,8 @@ from stack.system import api_program, wait_for_api
 ROUNDS: Final = 5
 ROUND_S: Final = 4.0
 CONNECTIONS: Final = 64
-VARIANTS: Final = ("strict", "plain")
+VARIANTS: Final = {"strict": ENGINE, "plain": "read-check"}
+"""What ``load.server`` runs for each."""
 
 
 class Round(NamedTuple):
@@ -52,15 +54,15 @@ def main() -> None:
         logs = Path(folder)
         port = free_port()
         stack.enter_context(ministack(port, logs / "ministack.log"))
-        table = create_table(url_of(port))
-        urls = {variant: _start(stack, variant, url_of(port), table, logs) for variant in VARIANTS}
+        urls = {variant: _start(stack, entries, url_of(port), logs) for variant, entries in VARIANTS.items()}
         rounds = asyncio.run(_measure(urls))
     _print_table(rounds)
 
 
-def _start(stack: ExitStack, variant: str, endpoint: str, table: str, logs: Path) -> str:
+def _start(stack: ExitStack, entries: str, endpoint: str, logs: Path) -> str:
     port = free_port()
-    server = stack.enter_context(running(api_program(["load.server", variant], port, endpoint, table, logs)))
+    table = create_table(endpoint)
+    server = stack.enter_context(running(api_program(["load.server", entries], port, endpoint, table, logs)))
     wait_for_api(server, port)
     return url_of(port)
 

@@ -1,37 +1,51 @@
-"""The API with one route more, ``GET /usage``: ``python -m load.server strict|plain [units]``.
+"""The API with one route more, ``GET /usage``: ``python -m load.server ENTRIES [units]``.
 
-Everything else is what ``python -m api`` runs, settings and all; ``plain`` replaces how an entry is created. With
-``units`` the route also tells what AWS would bill, which costs some speed.
+``ENTRIES`` says how entries are created and deleted: ``engine``, as ``python -m api`` does, or the name of a baseline.
+All else, HTTP and settings, is the same. With ``units`` the route also tells what AWS would bill, which costs some
+speed.
 """
 
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 from litestar import get
 
 from api.app import create_app
+from api.backend import Backend
 from api.server import make_engine, serve
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from counters.dynamodb import open_store
 from counters.logs import configure_logging
-from load.plain import plain_engine
+from load.baselines.backend import BASELINES, make_backend
+from load.baselines.table import open_table
 from load.usage import Meter, Usage
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+ENGINE: Final = "engine"
+UNITS: Final = "units"
 
 
 def main() -> None:
     """Run until a signal ends it."""
-    configure_logging("WARNING")
-    strategy, *rest = sys.argv[1:]
-    uvloop.run(_serve(plain=strategy == "plain", units=rest == ["units"]))
+    match sys.argv[1:]:
+        case [entries, *rest] if entries in {ENGINE, *BASELINES} and rest in ([], [UNITS]):
+            configure_logging("WARNING")
+            uvloop.run(_serve(entries, units=bool(rest)))
+        case _:
+            sys.exit(f"usage: python -m load.server {'|'.join([ENGINE, *BASELINES])} [{UNITS}]")
 
 
-async def _serve(*, plain: bool, units: bool) -> None:
+async def _serve(entries: str, *, units: bool) -> None:
     settings = load_settings(os.environ)
-    async with open_store(settings.table_name, settings.try_timeout_s) as store:
-        meter = Meter(store.client, units=units)
-        engine = make_engine(store, settings)
-        app = create_app(plain_engine(engine, store, settings.table_name) if plain else engine)
+    async with _open_backend(entries, settings) as (backend, client):
+        meter = Meter(client, units=units)
+        app = create_app(backend)
 
         @get("/usage")
         async def read_usage() -> Usage:
@@ -39,6 +53,16 @@ async def _serve(*, plain: bool, units: bool) -> None:
 
         app.register(read_usage)
         await serve(app, settings)
+
+
+@asynccontextmanager
+async def _open_backend(entries: str, settings: Settings) -> "AsyncIterator[tuple[Backend, DynamoDBClient]]":
+    if entries == ENGINE:
+        async with open_store(settings.table_name, settings.try_timeout_s) as store:
+            yield make_engine(store, settings), store.client
+    else:
+        async with open_table(settings.table_name) as table:
+            yield make_backend(entries, table), table.client
 
 
 if __name__ == "__main__":

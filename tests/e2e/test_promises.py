@@ -17,6 +17,7 @@ import pytest
 
 from load.client import Answer, Request, send_all, send_for
 from load.ledger import Table
+from load.server import ENGINE
 from load.usage import read_usage
 from stack import aws
 from stack.network import free_port, url_of
@@ -171,7 +172,7 @@ def test_room_made_by_another_process_is_found_within_150_ms(stack: System) -> N
 
 def test_refused_callers_cost_few_calls(stack: System, tmp_path: Path) -> None:
     """200 connections hammer a full counter for 10 s; the client in the API process counts what it sends."""
-    with api_process(stack, ["load.server", "strict"], tmp_path) as (url, _):
+    with api_process(stack, ["load.server", ENGINE], tmp_path) as (url, _):
         service = make_service(stack, limit=1)._replace(urls=[url])
         ids_of(send([service.create(0)]))
         before = asyncio.run(read_usage(url))

@@ -47,3 +47,10 @@ def test_only_the_dynamodb_store_knows_the_sdk() -> None:
 def test_the_core_takes_clock_and_randomness_from_outside() -> None:
     for source in (ROOT / "counters").rglob("*.py"):
         assert not imports_of(source) & {"time", "secrets"}, source
+
+
+def test_the_baselines_share_nothing_with_the_engine_but_what_the_routes_speak() -> None:
+    spoken = {"counters.errors", "counters.keys", "counters.model", "counters.accounts"}
+    for source in (ROOT / "load" / "baselines").rglob("*.py"):
+        core = {name for name in imports_of(source) if name.partition(".")[0] == "counters"}
+        assert core <= spoken, source

@@ -1,0 +1,87 @@
+"""Transactional: the entry and the counter change together, in one TransactWriteItems under the condition that it fits.
+
+Exact, and never over the limit. Transactions take no locks: those that meet on the hot counter cancel each other. The
+SDK does not repeat a cancelled transaction, so that error is the caller's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from counters.errors import AccountNotFoundError, EntryNotFoundError, LimitReachedError
+from counters.model import Created
+from load.baselines import layout
+from load.baselines.table import BaselineTable, entry_item, new_entry, translated
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+    from counters.keys import CounterKey
+    from load.baselines.layout import Item
+
+_REFUSED: Final = "ConditionalCheckFailed"
+
+
+class Transactional:
+    """Creates and deletes in transactions."""
+
+    def __init__(self, table: BaselineTable) -> None:
+        self._table = table
+
+    @staticmethod
+    def items_of_account(account_id: str, limit: int) -> list[Item]:
+        """Return what a new account is: the limit is beside the count, so that a condition can compare them."""
+        return [{**layout.counter_key(account_id), **layout.counted(0), **layout.limited(limit)}]
+
+    async def create(self, key: CounterKey, name: str, entry_id: str | None = None) -> Created:
+        """Add an entry if the counter has room."""
+        entry = new_entry(name, entry_id)
+        put = {"TableName": self._table.name, "Item": entry_item(key.account_id, entry)}
+        count = {
+            "TableName": self._table.name,
+            "Key": layout.counter_key(key.account_id),
+            "UpdateExpression": "ADD #count :one",
+            "ConditionExpression": "#count < #limit",
+            "ExpressionAttributeNames": {"#count": layout.COUNT, "#limit": layout.LIMIT},
+            "ExpressionAttributeValues": {":one": layout.number(1)},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        await self._transact({"Put": put}, {"Update": count}, key.account_id, entry.id)
+        return Created(entry, replayed=False)
+
+    async def delete(self, key: CounterKey, entry_id: str) -> None:
+        """Delete an entry and make its room free."""
+        delete = {
+            "TableName": self._table.name,
+            "Key": layout.entry_key(key.account_id, entry_id),
+            "ConditionExpression": f"attribute_exists({layout.PK})",
+        }
+        count = {
+            "TableName": self._table.name,
+            "Key": layout.counter_key(key.account_id),
+            "UpdateExpression": "ADD #count :minus_one",
+            "ExpressionAttributeNames": {"#count": layout.COUNT},
+            "ExpressionAttributeValues": {":minus_one": layout.number(-1)},
+        }
+        await self._transact({"Delete": delete}, {"Update": count}, key.account_id, entry_id)
+
+    async def _transact(self, entry: Any, count: Any, account_id: str, entry_id: str) -> None:  # noqa: ANN401 - JSON
+        client = self._table.client
+        with translated():
+            try:
+                await client.transact_write_items(TransactItems=[entry, count])
+            except client.exceptions.TransactionCanceledException as error:
+                _raise_refusal(error, account_id, entry_id)
+                raise
+
+
+def _raise_refusal(error: ClientError, account_id: str, entry_id: str) -> None:
+    """Raise what a condition that did not hold stands for; nothing when the transaction was cancelled otherwise."""
+    of_entry, of_counter = error.response["CancellationReasons"]
+    if of_entry.get("Code") == _REFUSED:
+        raise EntryNotFoundError(entry_id) from error
+    if of_counter.get("Code") == _REFUSED:
+        counter = of_counter.get("Item")
+        if counter is None:
+            raise AccountNotFoundError(account_id) from error
+        raise LimitReachedError(layout.limit_of(counter), layout.count_of(counter)) from error
