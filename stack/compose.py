@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
+from stack.docker_engine import ask, require_engine
 from stack.errors import StackError
 from stack.network import read_port, status_of, url_of
 from stack.paths import ROOT
@@ -25,7 +26,6 @@ EMULATORS: Final = ("ministack", "localstack")
 
 _READY_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.2
-_QUESTION_TIMEOUT_S: Final = 20.0
 
 
 def main() -> int:
@@ -90,20 +90,12 @@ def find_compose() -> Sequence[str]:
     Raises:
         StackError: There is none, or no engine for it.
     """
-    if shutil.which("docker") is None or not _succeeds("docker", "info"):
-        raise StackError("No Docker engine answers. Start one, or say with DOCKER_HOST where it is.")
-    if _succeeds("docker", "compose", "version"):
+    require_engine()
+    if ask("compose", "version") is not None:
         return ["docker", "compose"]
     if shutil.which("docker-compose"):
         return ["docker-compose"]
     raise StackError("There is no Compose: neither `docker compose` nor docker-compose works.")
-
-
-def _succeeds(*command: str) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=_QUESTION_TIMEOUT_S).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
 
 
 if __name__ == "__main__":

