@@ -1,8 +1,9 @@
-"""Heals drifted counters once, for a scheduler to run: ``python -m api.sweep [CURSOR]``.
+"""Heals the drifted counters of all accounts, for a scheduler to run: ``python -m api.sweep [CURSOR]``.
 
-It takes the settings of the API, logs one event ``sweep.finished`` with its report and exits with 0; with 1 when the
-database did not answer, with 2 when it cannot start with these settings or this cursor. A sweep that met its bounds
-reports a ``next_cursor`` to go on with.
+It takes the settings of the API, logs an event ``sweep.finished`` with its report and exits with 0; with 1 when the
+database did not answer, with 2 when it cannot start with these settings or this cursor. A sweep is bounded: when one
+meets its bounds, the next goes on where it stopped, and each logs its own event. Terraform makes metrics of them. After
+a failure, the last ``next_cursor`` in the log says where to go on.
 """
 
 import logging
@@ -23,14 +24,18 @@ logger = logging.getLogger("api.sweep")
 
 async def _sweep(engine: Engine, _settings: Settings) -> None:
     cursor = sys.argv[1] if len(sys.argv) > 1 else None
-    try:
-        report = await engine.sweeper.sweep(cursor)
-    except InvalidInputError as error:
-        raise SettingsError("CURSOR", error.reason) from error
-    except CounterError as error:
-        logger.exception("sweep.failed", extra={"fields": {"reason": repr(error)}})
-        sys.exit(_FAILED)
-    logger.info("sweep.finished", extra={"fields": msgspec.structs.asdict(report)})
+    more = True
+    while more:
+        try:
+            report = await engine.sweeper.sweep(cursor)
+        except InvalidInputError as error:
+            raise SettingsError("CURSOR", error.reason) from error
+        except CounterError as error:
+            logger.exception("sweep.failed", extra={"fields": {"reason": repr(error)}})
+            sys.exit(_FAILED)
+        logger.info("sweep.finished", extra={"fields": msgspec.structs.asdict(report)})
+        cursor = report.next_cursor
+        more = cursor is not None
 
 
 if __name__ == "__main__":

@@ -44,9 +44,15 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
 class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one sweep did.
 
+    The totals are of what it found, before it healed anything; each counter's two counts are of one instant.
+
     Attributes:
         looked_at: Accounts whose counters it looked at.
+        best_effort: Total of the immediate counts.
+        eventual: Total of the exact counts.
+        drift: Total of how far each counter's two counts were apart, whichever was ahead.
         drifted: Counters whose two counts differed. Those not counted below are in use, or were verified since.
+        drifted_quiet: Those of them that nobody had used for a while, so that use does not explain it.
         healed: Drifted counters that were recounted and set.
         busy: Drifted counters that were used, or deleted, just when they were to be healed.
         failed: Drifted counters that could not be healed for another reason, which the log has.
@@ -54,7 +60,11 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     looked_at: int
+    best_effort: int
+    eventual: int
+    drift: int
     drifted: int
+    drifted_quiet: int
     healed: int
     busy: int
     failed: int
@@ -67,15 +77,30 @@ class _Progress(msgspec.Struct):
     after: str | None
     more: bool = True
     looked_at: int = 0
+    best_effort: int = 0
+    eventual: int = 0
+    drift: int = 0
     drifted: int = 0
+    drifted_quiet: int = 0
     outcomes: list[Diagnosis | BaseException] = []
+
+    def add(self, counter: Counter, *, quiet: bool) -> None:
+        self.best_effort += counter.best_effort
+        self.eventual += counter.eventual
+        self.drift += abs(counter.drift)
+        self.drifted += counter.drift != 0
+        self.drifted_quiet += counter.drift != 0 and quiet
 
     def report(self) -> SweepReport:
         errors = [outcome for outcome in self.outcomes if isinstance(outcome, BaseException)]
         busy = sum(isinstance(error, CounterBusyError | NotFoundError) for error in errors)
         return SweepReport(
             looked_at=self.looked_at,
+            best_effort=self.best_effort,
+            eventual=self.eventual,
+            drift=self.drift,
             drifted=self.drifted,
+            drifted_quiet=self.drifted_quiet,
             healed=len(self.outcomes) - len(errors),
             busy=busy,
             failed=len(errors) - busy,
@@ -126,8 +151,8 @@ class Sweeper:
             progress.after = id_
             progress.looked_at += 1
             counter = counters.get(CounterKey(id_, SERVICES))
-            if counter is not None and counter.drift != 0:
-                progress.drifted += 1
+            if counter is not None:
+                progress.add(counter, quiet=self._healer.is_quiet(counter))
                 sick += [counter.key] if self._healer.needs_healing(counter) else []
         progress.outcomes += await self._heal(sick)
 

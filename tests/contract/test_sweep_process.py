@@ -43,6 +43,7 @@ async def test_the_process_heals_and_reports(ministack_endpoint: str, monkeypatc
     assert (process.returncode, stderr) == (0, b"")
     [report] = [line for line in map(json.loads, stdout.splitlines()) if line["event"] == "sweep.finished"]
     del report["time"], report["level"], report["event"]
-    assert report == {"looked_at": 1, "drifted": 1, "healed": 1, "busy": 0, "failed": 0, "next_cursor": None}
+    found = {"looked_at": 1, "best_effort": 3, "eventual": 0, "drift": 3, "drifted": 1, "drifted_quiet": 1}
+    assert report == {**found, "healed": 1, "busy": 0, "failed": 0, "next_cursor": None}
     assert healed is not None
     assert (healed.best_effort, healed.epoch) == (0, 1)
