@@ -6,6 +6,8 @@ module "observability" {
   table_name              = module.table.name
   function_name           = module.stream_lambda.function_name
   function_log_group_name = module.stream_lambda.log_group_name
+  api_log_group_name      = module.api.log_group_name
+  sweep_interval_minutes  = var.api_image == null ? null : var.sweep_interval_minutes
   dead_letter_queue_name  = module.stream_lambda.dead_letter_queue_name
   load_balancer_suffix    = module.api.load_balancer_suffix
   target_group_suffix     = module.api.target_group_suffix

@@ -18,6 +18,26 @@ output "service_name" {
   value       = module.api.service_name
 }
 
+output "task_definition" {
+  description = "ARN of the task definition that the service is to run; null before the first image."
+  value       = module.api.task_definition
+}
+
+output "api_image" {
+  description = "The image that the service is to run; null before the first one."
+  value       = var.api_image
+}
+
+output "architecture" {
+  description = "Machine type that the image has to be built for."
+  value       = var.architecture
+}
+
+output "region" {
+  description = "Region that everything is in."
+  value       = var.region
+}
+
 output "table_name" {
   description = "Name of the table."
   value       = module.table.name

@@ -1,5 +1,9 @@
 locals {
   emulated = var.endpoint_url != null
+
+  # A task has its role's credentials on AWS. Those that MiniStack offers to a task, the SDK refuses: not from a loopback
+  # address.
+  credentials = local.emulated ? { AWS_ACCESS_KEY_ID = "test", AWS_SECRET_ACCESS_KEY = "test" } : {}
 }
 
 provider "aws" {
@@ -26,6 +30,7 @@ provider "aws" {
     iam                    = var.endpoint_url
     lambda                 = var.endpoint_url
     logs                   = var.endpoint_url
+    scheduler              = var.endpoint_url
     sqs                    = var.endpoint_url
     sts                    = var.endpoint_url
   }

@@ -19,6 +19,8 @@ module "api" {
   operation_deadline_ms    = var.operation_deadline_ms
   services_slots           = var.services_slots
   log_level                = var.log_level
+  environment              = local.credentials
+  sweep_interval_minutes   = var.sweep_interval_minutes
   public                   = var.public
   allowed_cidrs            = var.allowed_cidrs
   certificate_arn          = var.certificate_arn

@@ -183,6 +183,17 @@ variable "services_slots" {
   }
 }
 
+variable "sweep_interval_minutes" {
+  description = "Minutes between two sweeps, which heal drifted counters and measure drift. Each reads every account once."
+  type        = number
+  default     = 15
+
+  validation {
+    condition     = var.sweep_interval_minutes >= 5 && var.sweep_interval_minutes <= 360 && floor(var.sweep_interval_minutes) == var.sweep_interval_minutes
+    error_message = "sweep_interval_minutes must be a whole number from 5 to 360: an alarm looks back over four sweeps, and a day at most."
+  }
+}
+
 variable "log_level" {
   description = "Least level that the API logs."
   type        = string

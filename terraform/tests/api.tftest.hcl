@@ -9,6 +9,10 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:logs:us-east-1:111122223333:log-group:/ecs/counting" }
   }
 
+  mock_resource "aws_ecs_cluster" {
+    defaults = { arn = "arn:aws:ecs:us-east-1:111122223333:cluster/counting" }
+  }
+
   mock_resource "aws_iam_role" {
     defaults = { arn = "arn:aws:iam::111122223333:role/counting" }
   }
@@ -44,6 +48,8 @@ variables {
   operation_deadline_ms    = 5000
   services_slots           = 1
   log_level                = "INFO"
+  environment              = {}
+  sweep_interval_minutes   = 15
   public                   = false
   allowed_cidrs            = []
   certificate_arn          = null
@@ -152,6 +158,72 @@ run "the_container_is_told_where_it_is" {
   }
 }
 
+run "what_an_emulator_needs_is_added" {
+  module { source = "./modules/api" }
+  variables { environment = { AWS_ACCESS_KEY_ID = "test" } }
+
+  assert {
+    condition     = contains([for pair in jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].environment : "${pair.name}=${pair.value}"], "AWS_ACCESS_KEY_ID=test")
+    error_message = "Further variables are left out."
+  }
+}
+
+run "the_container_can_do_nothing_that_it_need_not_and_stops_when_told" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].linuxParameters == { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
+    error_message = "The container has an init and no capabilities."
+  }
+}
+
+run "sweeps_are_tasks_of_the_same_definition" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition = (
+      aws_scheduler_schedule.sweep[0].schedule_expression == "rate(15 minutes)" &&
+      aws_scheduler_schedule.sweep[0].target[0].ecs_parameters[0].task_definition_arn == aws_ecs_task_definition.this[0].arn &&
+      jsondecode(aws_scheduler_schedule.sweep[0].target[0].input) == { containerOverrides = [{ name = "api", command = ["/opt/venv/bin/python", "-m", "api.sweep"] }] }
+    )
+    error_message = "Every 15 minutes the API's own image is to run api.sweep."
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].name == "api"
+    error_message = "The sweep overrides the command of a container of another name."
+  }
+}
+
+run "the_scheduler_may_run_this_task_and_nothing_else" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.scheduler.policy).Statement == [
+      {
+        Sid       = "RunTask"
+        Effect    = "Allow"
+        Action    = ["ecs:RunTask"]
+        Resource  = ["arn:aws:ecs:us-east-1:111122223333:task-definition/counting:*"]
+        Condition = { ArnEquals = { "ecs:cluster" = "arn:aws:ecs:us-east-1:111122223333:cluster/counting" } }
+      },
+      {
+        Sid       = "PassRoles"
+        Effect    = "Allow"
+        Action    = ["iam:PassRole"]
+        Resource  = [aws_iam_role.task.arn, aws_iam_role.execution.arn]
+        Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
+      },
+    ]
+    error_message = "The scheduler's role has other permissions than its work needs."
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.scheduler.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "111122223333"
+    error_message = "Only this account's schedules may take the role."
+  }
+}
+
 run "by_default_only_the_vpc_may_call" {
   module { source = "./modules/api" }
 
@@ -200,7 +272,7 @@ run "before_the_first_image_there_is_no_service" {
   variables { image = null }
 
   assert {
-    condition     = length(aws_ecs_service.this) + length(aws_ecs_task_definition.this) + length(aws_appautoscaling_target.this) == 0
+    condition     = length(aws_ecs_service.this) + length(aws_ecs_task_definition.this) + length(aws_appautoscaling_target.this) + length(aws_scheduler_schedule.sweep) == 0
     error_message = "A service of an image that is not there would fail for ever."
   }
 }

@@ -140,6 +140,12 @@ run "refuses_an_image_without_a_tag" {
   expect_failures = [var.api_image]
 }
 
+run "refuses_sweeps_that_an_alarm_cannot_look_back_over" {
+  command = plan
+  variables { sweep_interval_minutes = 361 }
+  expect_failures = [var.sweep_interval_minutes]
+}
+
 run "refuses_an_unknown_architecture" {
   command = plan
   variables { architecture = "amd64" }

@@ -8,6 +8,8 @@ variables {
   table_name              = "watched-table"
   function_name           = "watched-settle"
   function_log_group_name = "/aws/lambda/watched-settle"
+  api_log_group_name      = "/ecs/watched"
+  sweep_interval_minutes  = 15
   dead_letter_queue_name  = "watched-dead-letters"
   load_balancer_suffix    = "app/watched-api/1"
   target_group_suffix     = "targetgroup/watched-api/1"
@@ -24,6 +26,7 @@ run "there_is_an_alarm_for_each_thing_that_goes_wrong" {
     condition = toset(output.alarm_names) == toset([
       "watched-api-5xx",
       "watched-dead-letters",
+      "watched-drift",
       "watched-iterator-age",
       "watched-malformed-records",
       "watched-throttled-requests",
@@ -51,6 +54,44 @@ run "malformed_records_are_found_under_the_name_that_the_lambda_gives_them" {
       aws_cloudwatch_metric_alarm.single["malformed-records"].dimensions == tomap({ table = "watched-table" })
     )
     error_message = "stream_lambda/consumer.py names the metric otherwise."
+  }
+}
+
+run "drift_sounds_after_four_sweeps_and_when_there_are_none" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.drift[0].metric_name == aws_cloudwatch_log_metric_filter.sweep["drifted_quiet"].metric_transformation[0].name &&
+      aws_cloudwatch_metric_alarm.drift[0].period == 15 * 60 &&
+      aws_cloudwatch_metric_alarm.drift[0].evaluation_periods == 4 &&
+      aws_cloudwatch_metric_alarm.drift[0].treat_missing_data == "breaching"
+    )
+    error_message = "The alarm is to look at four sweeps, and silence is bad news."
+  }
+}
+
+run "without_sweeps_nobody_can_tell_drift" {
+  module { source = "./modules/observability" }
+  variables { sweep_interval_minutes = null }
+
+  assert {
+    condition     = !contains(output.alarm_names, "watched-drift")
+    error_message = "Before the first image there are no sweeps, and an alarm would sound for ever."
+  }
+}
+
+run "the_dashboard_puts_best_effort_against_eventual" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition = [for metric in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[0].properties.metrics : [metric[0], metric[1]]] == [
+      for field in ["best_effort", "eventual"] : [
+        aws_cloudwatch_log_metric_filter.sweep[field].metric_transformation[0].namespace,
+        aws_cloudwatch_log_metric_filter.sweep[field].metric_transformation[0].name,
+      ]
+    ]
+    error_message = "The first graph is to show what the sweeps found."
   }
 }
 

@@ -1,5 +1,6 @@
 locals {
-  port = 8000
+  port   = 8000
+  python = "/opt/venv/bin/python" # docker/api.Dockerfile
 
   # After SIGTERM a request in flight gets its deadline and 2 s to send the answer (api/server.py), and what was admitted
   # gets 10 s to be flushed. The rest is for starting and ending all that.
@@ -63,7 +64,22 @@ resource "aws_ecs_task_definition" "this" {
     readonlyRootFilesystem = true
     stopTimeout            = local.stop_timeout_s
 
-    environment = [for name, value in local.environment : { name = name, value = value }]
+    linuxParameters = {
+      # The kernel keeps signals from a first process that has not asked for them yet: docs/docker.md.
+      initProcessEnabled = true
+      capabilities       = { drop = ["ALL"] }
+    }
+
+    # Alive, not ready: that is the load balancer's question. ECS ignores what the image says about it.
+    healthCheck = {
+      command     = ["CMD", local.python, "-m", "api.probe", "/health"]
+      interval    = 10
+      timeout     = 3
+      retries     = 3
+      startPeriod = 15
+    }
+
+    environment = [for name, value in merge(local.environment, var.environment) : { name = name, value = value }]
 
     logConfiguration = {
       logDriver = "awslogs"

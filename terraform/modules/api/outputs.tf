@@ -18,6 +18,16 @@ output "service_name" {
   value       = one(aws_ecs_service.this[*].name)
 }
 
+output "task_definition" {
+  description = "ARN of the task definition that the service is to run; null as long as there is none."
+  value       = one(aws_ecs_task_definition.this[*].arn)
+}
+
+output "log_group_name" {
+  description = "Log group of the API and of its sweeps."
+  value       = aws_cloudwatch_log_group.this.name
+}
+
 output "load_balancer_suffix" {
   description = "The load balancer's name in metrics."
   value       = aws_lb.this.arn_suffix

@@ -93,6 +93,16 @@ variable "log_level" {
   type        = string
 }
 
+variable "environment" {
+  description = "Further environment variables of the container."
+  type        = map(string)
+}
+
+variable "sweep_interval_minutes" {
+  description = "Minutes between two sweeps, which heal drifted counters."
+  type        = number
+}
+
 variable "public" {
   description = "Whether the load balancer is on the internet."
   type        = bool

@@ -1,12 +1,10 @@
-# There is no alarm on drift yet: nothing reports best_effort against eventual as a metric.
-
 locals {
   metric_namespace = "distributed-counter" # stream_lambda/consumer.py
 
   load_balancer = { LoadBalancer = var.load_balancer_suffix }
   target_group  = { LoadBalancer = var.load_balancer_suffix, TargetGroup = var.target_group_suffix }
 
-  # Each alarm is one metric's, and sounds from this value on. Silence is good news for all of them.
+  # Each alarm is one metric's, and sounds from this value on. Silence is good news for all of these.
   alarms = {
     iterator-age = {
       description = "The Lambda lags behind or fails: eventual is getting old. Read the Lambda's log for batch_failed."
@@ -123,4 +121,24 @@ resource "aws_cloudwatch_metric_alarm" "sum" {
       }
     }
   }
+}
+
+# Unlike for the others, silence is bad news for this one: then nobody looks, and nobody heals.
+resource "aws_cloudwatch_metric_alarm" "drift" {
+  count = var.alarms && var.sweep_interval_minutes != null ? 1 : 0
+
+  alarm_name          = "${var.name}-drift"
+  alarm_description   = "Four sweeps in a row found drifted counters that nobody uses, or there were no sweeps. Read the API's log for sweep.finished, sweep.failed and counter.not_healed."
+  namespace           = local.metric_namespace
+  metric_name         = local.sweep_metrics.drifted_quiet
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  period              = local.sweep_period_s
+  evaluation_periods  = 4
+  treat_missing_data  = "breaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+
+  depends_on = [aws_cloudwatch_log_metric_filter.sweep]
 }

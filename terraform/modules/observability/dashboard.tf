@@ -13,8 +13,45 @@ resource "aws_cloudwatch_log_metric_filter" "settled" {
 }
 
 locals {
+  # What a sweep counted, by its name in the event (counters/sweep.py), and the metric that is made of it.
+  sweep_metrics  = { for field in ["best_effort", "eventual", "drift", "drifted", "drifted_quiet"] : field => "${var.name}-sweep-${field}" }
+  sweep_period_s = 60 * coalesce(var.sweep_interval_minutes, 15)
+}
+
+# Beyond 100,000 accounts a sweep logs several lines, one for each part: only sums are of all accounts.
+resource "aws_cloudwatch_log_metric_filter" "sweep" {
+  for_each = local.sweep_metrics
+
+  name           = each.value
+  log_group_name = var.api_log_group_name
+  pattern        = "{ $.event = \"sweep.finished\" }"
+
+  metric_transformation {
+    namespace = local.metric_namespace
+    name      = each.value
+    value     = "$.${each.key}"
+    unit      = "Count"
+  }
+}
+
+locals {
   # Two a row.
   graphs = [
+    {
+      title   = "Best-effort against eventual: totals of all counters, at each sweep"
+      stat    = "Sum"
+      period  = local.sweep_period_s
+      metrics = [for field in ["best_effort", "eventual"] : [local.metric_namespace, local.sweep_metrics[field], { label = field }]]
+    },
+    {
+      title  = "Drift at each sweep: how far all counters are apart, and how many are"
+      stat   = "Sum"
+      period = local.sweep_period_s
+      metrics = [
+        for field in ["drift", "drifted", "drifted_quiet"] :
+        [local.metric_namespace, local.sweep_metrics[field], { label = field }]
+      ]
+    },
     {
       title = "Admitted (2xx of the API, reads included) against settled, a minute"
       stat  = "Sum"
@@ -76,7 +113,7 @@ resource "aws_cloudwatch_dashboard" "this" {
           title   = graph.title
           region  = var.region
           stat    = graph.stat
-          period  = 60
+          period  = lookup(graph, "period", 60)
           view    = "timeSeries"
           metrics = graph.metrics
         }

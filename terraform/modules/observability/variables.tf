@@ -23,6 +23,16 @@ variable "function_log_group_name" {
   type        = string
 }
 
+variable "api_log_group_name" {
+  description = "Log group of the API and of its sweeps."
+  type        = string
+}
+
+variable "sweep_interval_minutes" {
+  description = "Minutes between two sweeps; null as long as there are none, and then there is no alarm on drift."
+  type        = number
+}
+
 variable "dead_letter_queue_name" {
   description = "The queue of records that could not be settled."
   type        = string

@@ -1,0 +1,30 @@
+"""What Terraform calls by name is there under that name in the code."""
+
+import json
+import re
+
+import msgspec
+
+from counters.sweep import SweepReport
+from stack.infra import TERRAFORM_ROOT
+from tests.docker.dockerfile import read_stages
+
+
+def _read(module: str, file: str) -> str:
+    return (TERRAFORM_ROOT / "modules" / module / file).read_text(encoding="utf-8")
+
+
+def test_the_metrics_of_a_sweep_are_fields_of_its_report() -> None:
+    found = re.search(r"sweep_metrics += \{ for field in (\[.*?\])", _read("observability", "dashboard.tf"))
+    assert found
+    assert set(json.loads(found[1])) <= {field.name for field in msgspec.structs.fields(SweepReport)}
+
+
+def test_the_container_s_health_check_is_that_of_the_image() -> None:
+    task = _read("api", "main.tf")
+    python = re.search(r'python = ("\S+")', task)
+    command = re.search(r"command +=( \[.*\])", task)
+    assert python
+    assert command
+    (of_the_image,) = [one for one in read_stages("api.Dockerfile")[-1] if one.name == "HEALTHCHECK"]
+    assert json.loads(command[1].replace("local.python", python[1])) == ["CMD", *of_the_image.command]
