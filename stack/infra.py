@@ -2,25 +2,53 @@
 
 ``ENV`` says where: ``local`` (the default), an emulator that runs (the one of ``up``, or at ``AWS_ENDPOINT_URL``), or
 ``aws``. Each has its own variables, ``terraform/ENV.tfvars``, and its own state under ``.cache/terraform``, unless
-``terraform/backend_override.tf`` puts that of ``aws`` elsewhere.
+``terraform/backend_override.tf`` puts that of ``aws`` elsewhere. The image that was deployed last stays.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
+
+import msgspec
 
 from stack.errors import EmulatorUnavailableError, StackError
 from stack.network import read_port, status_of, url_of
 from stack.paths import CACHE, ROOT
+from stack.registry import machine_type
 
 TERRAFORM_ROOT: Final = ROOT / "terraform"
 
 _EMULATOR_PORT: Final = 4566
 _COMMANDS: Final = ("plan", "apply", "destroy")
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What Terraform says of what it has made, ``terraform/outputs.tf``; as much as a deployment asks for.
+
+    Attributes:
+        api_url: Address of the API.
+        repository_url: Where to push the API's image to.
+        architecture: Machine type that it has to be built for.
+        region: Region that everything is in.
+        cluster_name: Name of the ECS cluster.
+        service_name: Name of the ECS service; None before the first image.
+        task_definition: ARN of what the service is to run; None before the first image.
+        api_image: The image that it is to run; None before the first.
+    """
+
+    api_url: str
+    repository_url: str
+    architecture: str
+    region: str
+    cluster_name: str
+    service_name: str | None = None
+    task_definition: str | None = None
+    api_image: str | None = None
 
 
 class Terraform:
@@ -67,6 +95,38 @@ class Terraform:
         if answer.returncode != 0:
             raise StackError(f"terraform init failed:\n{answer.stdout}{answer.stderr}")
 
+    def outputs(self) -> Outputs | None:
+        """Return what it has made; None when it has not made all of it yet.
+
+        Raises:
+            StackError: Terraform cannot read its state; with what it says.
+        """
+        answer = self.call("output", "-json", "-no-color")
+        if answer.returncode != 0:
+            raise StackError(f"terraform output failed:\n{answer.stderr}")
+        values: dict[str, Any] = {name: output["value"] for name, output in json.loads(answer.stdout).items()}
+        try:
+            return msgspec.convert(values, Outputs)
+        except msgspec.ValidationError:
+            return None
+
+    def apply(self, *arguments: str) -> None:
+        """Apply, while the person at the terminal watches and answers.
+
+        Raises:
+            StackError: It was not applied, or not all of it.
+        """
+        process = subprocess.Popen(self.command("apply", *arguments), env=self.environment)
+        while True:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                # It got the signal, too, and ends in order; to be killed would cost it its state.
+                continue
+            break
+        if code != 0:
+            raise StackError("terraform apply did not end well; the reason is above.")
+
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, and return its exit code and what it printed."""
         return subprocess.run(
@@ -85,22 +145,34 @@ def variables_of(environment: Mapping[str, str]) -> list[str]:
     Raises:
         StackError: It is not; the message says what to do.
     """
+    endpoint = endpoint_of(environment)
+    if endpoint is not None:
+        if (TERRAFORM_ROOT / "backend_override.tf").exists():
+            raise StackError("terraform/backend_override.tf is for ENV=aws: use a checkout without it for ENV=local.")
+        if not endpoint.startswith(("http://", "https://")) or status_of(endpoint) is None:
+            raise StackError(f"No emulator answers at {endpoint}: start ./taskw up, or name one with AWS_ENDPOINT_URL.")
+        # An emulator runs everything on this machine.
+        return ["-var-file=local.tfvars", f"-var=endpoint_url={endpoint}", f"-var=architecture={machine_type()}"]
+    if not (TERRAFORM_ROOT / "aws.tfvars").exists():
+        raise StackError("Copy terraform/aws.tfvars.example to terraform/aws.tfvars and adapt it.")
+    return ["-var-file=aws.tfvars"]
+
+
+def endpoint_of(environment: Mapping[str, str]) -> str | None:
+    """Return the address of the emulator that ``ENV=local`` means; None for ``ENV=aws``.
+
+    Raises:
+        StackError: It means nothing.
+    """
     place = environment.get("ENV") or "local"
     endpoint = environment.get("AWS_ENDPOINT_URL")
     if place == "local":
-        if (TERRAFORM_ROOT / "backend_override.tf").exists():
-            raise StackError("terraform/backend_override.tf is for ENV=aws: use a checkout without it for ENV=local.")
-        endpoint = endpoint or url_of(read_port(environment, "EMULATOR_PORT", _EMULATOR_PORT))
-        if not endpoint.startswith(("http://", "https://")) or status_of(endpoint) is None:
-            raise StackError(f"No emulator answers at {endpoint}: start ./taskw up, or name one with AWS_ENDPOINT_URL.")
-        return ["-var-file=local.tfvars", f"-var=endpoint_url={endpoint}"]
+        return endpoint or url_of(read_port(environment, "EMULATOR_PORT", _EMULATOR_PORT))
     if place != "aws":
         raise StackError(f"ENV must be local or aws, not {place!r}.")
     if endpoint:
         raise StackError(f"AWS_ENDPOINT_URL is {endpoint}, which is not AWS: unset it, or use ENV=local.")
-    if not (TERRAFORM_ROOT / "aws.tfvars").exists():
-        raise StackError("Copy terraform/aws.tfvars.example to terraform/aws.tfvars and adapt it.")
-    return ["-var-file=aws.tfvars"]
+    return None
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -109,12 +181,31 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit(f"infra: say what to do: {', '.join(_COMMANDS)}.")
     try:
         variables = variables_of(os.environ)
-        remote = (TERRAFORM_ROOT / "backend_override.tf").exists()
-        terraform = Terraform(CACHE / "terraform" / (os.environ.get("ENV") or "local"), remote=remote)
-        terraform.init()
+        terraform = open_terraform(os.environ)
+        kept = keep_image(terraform.outputs())
     except StackError as exc:
         sys.exit(f"infra: {exc}")
-    _become(terraform.command(arguments[0], *variables, *arguments[1:]), terraform.environment)
+    _become(terraform.command(arguments[0], *kept, *variables, *arguments[1:]), terraform.environment)
+
+
+def open_terraform(environment: Mapping[str, str]) -> Terraform:
+    """Return Terraform with the state of where ``ENV`` is.
+
+    Raises:
+        StackError: It cannot be used; the message says why.
+    """
+    remote = (TERRAFORM_ROOT / "backend_override.tf").exists()
+    terraform = Terraform(CACHE / "terraform" / (environment.get("ENV") or "local"), remote=remote)
+    terraform.init()
+    return terraform
+
+
+def keep_image(outputs: Outputs | None) -> list[str]:
+    """Return the arguments that keep what is deployed, without which Terraform would take the service away.
+
+    They come first, so that a file of variables or a person can say otherwise.
+    """
+    return [f"-var=api_image={outputs.api_image}"] if outputs and outputs.api_image else []
 
 
 def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:

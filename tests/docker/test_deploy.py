@@ -1,0 +1,69 @@
+"""``./taskw deploy`` on an emulator: Terraform's ECS service runs our image in real containers."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from stack import package
+from stack.cloud import Cloud
+from stack.deploy import Deployment, Place, deploy
+from stack.emulators import ministack
+from stack.infra import Outputs, Terraform, keep_image, variables_of
+from stack.network import free_port, url_of
+from tests.docker.conftest import docker
+
+
+class Deployed(NamedTuple):
+    """A deployment to an emulator.
+
+    Attributes:
+        terraform: What it was made with.
+        arguments: What Terraform was told.
+        outputs: What it says of what it made.
+    """
+
+    terraform: Terraform
+    arguments: tuple[str, ...]
+    outputs: Outputs
+
+
+@pytest.fixture(scope="module")
+def deployed(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:  # noqa: ARG001  # asked for first
+    """Deploy to an emulator of our own, as ``ENV=local ./taskw deploy`` does, and take everything away."""
+    port, folder = free_port(), tmp_path_factory.mktemp("deploy")
+    package.build()
+    with ministack(port, folder / "ministack.log"):
+        place = Place(url_of(port), tag="tested")
+        variables = variables_of({"ENV": "local", "AWS_ENDPOINT_URL": url_of(port)})
+        arguments = (*variables, "-var=api_tasks_min=1", "-input=false", "-no-color")
+        terraform = Terraform(folder / "terraform")
+        terraform.init()
+        deploy(Deployment(place, terraform, Cloud(place.endpoint), [*arguments, "-auto-approve"]))
+        outputs = terraform.outputs()
+        assert outputs
+        yield Deployed(terraform, (*keep_image(outputs), *arguments), outputs)
+        answer = terraform.call("destroy", "-auto-approve", *arguments)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        assert not containers_of(outputs)
+        assert outputs.api_image
+        docker("image", "rm", outputs.api_image)
+
+
+def containers_of(outputs: Outputs) -> list[str]:
+    """Return the ids of the containers that the emulator runs for the service."""
+    label = f"com.amazonaws.ecs.task-definition-family={outputs.cluster_name}"
+    return docker("ps", "--quiet", "--filter", f"label={label}").split()
+
+
+def test_the_service_s_task_is_a_container_of_the_image_that_was_pushed(deployed: Deployed) -> None:
+    """A create through it was settled already: ``deploy`` ends with that."""
+    (container,) = containers_of(deployed.outputs)
+    assert deployed.outputs.api_image
+    tagged = docker("image", "inspect", "--format", "{{.Id}}", deployed.outputs.api_image)
+    assert docker("inspect", "--format", "{{.Image}} {{.Config.User}}", container) == f"{tagged} 10001:10001"
+
+
+def test_a_plan_after_a_deployment_keeps_the_image_and_is_empty(deployed: Deployed) -> None:
+    answer = deployed.terraform.call("plan", "-detailed-exitcode", *deployed.arguments)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
