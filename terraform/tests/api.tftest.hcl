@@ -179,14 +179,21 @@ run "the_container_can_do_nothing_that_it_need_not_and_stops_when_told" {
 
 run "sweeps_are_tasks_of_the_same_definition" {
   module { source = "./modules/api" }
+  variables { log_level = "ERROR" }
 
   assert {
     condition = (
       aws_scheduler_schedule.sweep[0].schedule_expression == "rate(15 minutes)" &&
       aws_scheduler_schedule.sweep[0].target[0].ecs_parameters[0].task_definition_arn == aws_ecs_task_definition.this[0].arn &&
-      jsondecode(aws_scheduler_schedule.sweep[0].target[0].input) == { containerOverrides = [{ name = "api", command = ["/opt/venv/bin/python", "-m", "api.sweep"] }] }
+      jsondecode(aws_scheduler_schedule.sweep[0].target[0].input) == {
+        containerOverrides = [{
+          name        = "api"
+          command     = ["/opt/venv/bin/python", "-m", "api.sweep"]
+          environment = [{ name = "LOG_LEVEL", value = "INFO" }]
+        }]
+      }
     )
-    error_message = "Every 15 minutes the API's own image is to run api.sweep."
+    error_message = "Every 15 minutes the API's own image is to run api.sweep, and to log its report on any log_level."
   }
 
   assert {

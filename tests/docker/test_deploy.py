@@ -1,11 +1,14 @@
 """``./taskw deploy`` on an emulator: Terraform's ECS service runs our image in real containers."""
 
+import json
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import boto3
 import pytest
 
-from stack import package
+from stack import aws, package
 from stack.cloud import Cloud
 from stack.deploy import Deployment, Place, deploy
 from stack.emulators import ministack
@@ -13,16 +16,20 @@ from stack.infra import Outputs, Terraform, keep_image, variables_of
 from stack.network import free_port, url_of
 from tests.docker.conftest import docker
 
+SWEPT_WITHIN_S = 30.0
+
 
 class Deployed(NamedTuple):
     """A deployment to an emulator.
 
     Attributes:
+        endpoint: The emulator.
         terraform: What it was made with.
         arguments: What Terraform was told.
         outputs: What it says of what it made.
     """
 
+    endpoint: str
     terraform: Terraform
     arguments: tuple[str, ...]
     outputs: Outputs
@@ -42,7 +49,7 @@ def deployed(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         deploy(Deployment(place, terraform, Cloud(place.endpoint), [*arguments, "-auto-approve"]))
         outputs = terraform.outputs()
         assert outputs
-        yield Deployed(terraform, (*keep_image(outputs), *arguments), outputs)
+        yield Deployed(url_of(port), terraform, (*keep_image(outputs), *arguments), outputs)
         answer = terraform.call("destroy", "-auto-approve", *arguments)
         assert answer.returncode == 0, answer.stdout + answer.stderr
         assert not containers_of(outputs)
@@ -62,6 +69,30 @@ def test_the_service_s_task_is_a_container_of_the_image_that_was_pushed(deployed
     assert deployed.outputs.api_image
     tagged = docker("image", "inspect", "--format", "{{.Id}}", deployed.outputs.api_image)
     assert docker("inspect", "--format", "{{.Image}} {{.Config.User}}", container) == f"{tagged} 10001:10001"
+
+
+def test_the_scheduled_task_sweeps_and_reports(deployed: Deployed) -> None:
+    """MiniStack's scheduler starts no tasks, so the test does what the schedule says."""
+    outputs = deployed.outputs
+    scheduler = boto3.client("scheduler", region_name=outputs.region, endpoint_url=deployed.endpoint)
+    target = scheduler.get_schedule(Name=f"{outputs.cluster_name}-sweep")["Target"]
+    Cloud(deployed.endpoint).ecs(outputs.region).run_task(
+        cluster=target["Arn"],
+        taskDefinition=target["EcsParameters"]["TaskDefinitionArn"],
+        launchType=target["EcsParameters"]["LaunchType"],
+        overrides=json.loads(target["Input"]),
+    )
+    logs = aws.logs_client(deployed.endpoint)
+    deadline = time.monotonic() + SWEPT_WITHIN_S
+    while True:
+        events = logs.filter_log_events(logGroupName=f"/ecs/{outputs.cluster_name}")["events"]
+        reports = [json.loads(event["message"]) for event in events if "sweep.finished" in event["message"]]
+        if reports:
+            break
+        assert time.monotonic() < deadline, events
+        time.sleep(0.2)
+    # The smoke test has deleted what it made.
+    assert [(report["looked_at"], report["drifted"]) for report in reports] == [(0, 0)]
 
 
 def test_a_plan_after_a_deployment_keeps_the_image_and_is_empty(deployed: Deployed) -> None:

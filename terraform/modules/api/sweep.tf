@@ -15,7 +15,15 @@ resource "aws_scheduler_schedule" "sweep" {
   target {
     arn      = aws_ecs_cluster.this.arn
     role_arn = aws_iam_role.scheduler.arn
-    input    = jsonencode({ containerOverrides = [{ name = "api", command = [local.python, "-m", "api.sweep"] }] })
+
+    input = jsonencode({
+      containerOverrides = [{
+        name    = "api"
+        command = [local.python, "-m", "api.sweep"]
+        # The metrics are made of what it logs on this level.
+        environment = [{ name = "LOG_LEVEL", value = "INFO" }]
+      }]
+    })
 
     ecs_parameters {
       task_definition_arn = aws_ecs_task_definition.this[0].arn
