@@ -70,7 +70,8 @@ def wait_for_rollout(
                 say(now)
                 said = now
             _require_hope(state, primary, task_definition)
-            if primary["rolloutState"] == "COMPLETED":
+            # MiniStack calls a rollout completed with its first task.
+            if primary["rolloutState"] == "COMPLETED" and primary["runningCount"] >= primary["desiredCount"]:
                 return
         if waited_s >= patience.timeout_s:
             raise StackError(f"The service was not stable within {patience.timeout_s:.0f} s. {_last_events(state)}")

@@ -58,6 +58,11 @@ def test_it_waits_until_the_new_tasks_are_healthy_and_tells_each_change_once() -
     assert ecs.slept_s == [3.0] * 3
 
 
+def test_a_rollout_is_not_over_before_every_task_runs() -> None:
+    ecs = FakeEcs(deployment("COMPLETED", running=1), deployment("COMPLETED", running=2))
+    assert ecs.wait() == ["1 of 2 tasks run, rollout completed", "2 of 2 tasks run, rollout completed"]
+
+
 def test_a_version_that_ecs_took_back_is_a_failure() -> None:
     ecs = FakeEcs(
         deployment("IN_PROGRESS"), deployment("COMPLETED", running=2, version=1), events=("(port 8000) is unhealthy",)
