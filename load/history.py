@@ -72,16 +72,16 @@ class Recorder:
 
     def past(self, account_id: str) -> Past:
         """Return all that happened to an account that was made after this recorder."""
-        self._read()
-        return _replay(self._records, CounterKey(account_id, SERVICES))
+        return _replay(self.records(), CounterKey(account_id, SERVICES))
 
-    def _read(self) -> None:
+    def records(self) -> Sequence[RecordTypeDef]:
+        """Return every write so far, in order."""
         while True:
             answer = self._streams.get_records(ShardIterator=self._iterator, Limit=_RECORDS_MAX)
             self._records += answer["Records"]
             self._iterator = answer["NextShardIterator"]
             if not answer["Records"]:
-                return
+                return self._records
 
 
 def _start(streams: DynamoDBStreamsClient, table: Table) -> str:
