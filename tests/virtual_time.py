@@ -1,11 +1,10 @@
 """Tests under virtual time: waiting costs nothing, and deadlines are exact."""
 
 import functools
-import warnings
 from collections.abc import Callable, Coroutine
 from typing import ParamSpec
 
-import async_solipsism
+from load.model.virtual_time import run_in_virtual_time
 
 P = ParamSpec("P")
 
@@ -15,13 +14,6 @@ def in_virtual_time(test: Callable[P, Coroutine[None, None, None]]) -> Callable[
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        loop = async_solipsism.EventLoop()
-        with warnings.catch_warnings():
-            # A timer less than the clock's microsecond away is due at once; nothing is wrong with it.
-            warnings.simplefilter("ignore", async_solipsism.ResolutionWarning)
-            try:
-                loop.run_until_complete(test(*args, **kwargs))
-            finally:
-                loop.close()
+        run_in_virtual_time(test(*args, **kwargs))
 
     return run
