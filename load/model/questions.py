@@ -1,0 +1,184 @@
+"""Which scenarios the model is asked about, and how their results are shown."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from load.model.assumptions import NO_CPU
+from load.model.scenario import ENGINE, Result, Scenario, Strategy
+
+PROCESSES: Final = (1, 10, 50, 200)
+
+_CALLERS: Final = 64
+_SLOTS: Final = 64
+_SAME_RATE_PER_S: Final = 3000.0
+_BELOW_PER_S: Final = 700.0
+_ABOVE_PER_S: Final = 1500.0
+_SLOT_COUNTS: Final = (1, 2, 4, 8)
+_ACCOUNTS: Final = 10_000
+_ZIPF: Final = 1.0
+_MILLION_PER_S: Final = 1_000_000.0
+
+
+class Question(NamedTuple):
+    """Scenarios that are shown in one table.
+
+    Attributes:
+        title: What the table shows.
+        scenarios: Its rows.
+    """
+
+    title: str
+    scenarios: Sequence[Scenario]
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What was found out about one question.
+
+    Attributes:
+        title: The question's.
+        results: One for each scenario.
+    """
+
+    title: str
+    results: tuple[Result, ...]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All that one run of the model found, for whoever draws it."""
+
+    seed: int
+    tables: tuple[Findings, ...]
+
+
+def questions(seed: int) -> Iterator[Question]:
+    """Yield what the model is asked."""
+    hot = [
+        Scenario(
+            strategy=strategy,
+            processes=processes,
+            slots=_SLOTS,
+            callers=_CALLERS,
+            warm_up_s=1.5 if strategy in ENGINE else 3.0,
+            window_s=0.5 if strategy in ENGINE else 2.0,
+            seed=seed,
+        )
+        for strategy in Strategy
+        for processes in PROCESSES
+    ]
+    yield Question(f"One hot counter, {_CALLERS} callers per process, ledger of {_SLOTS} slots", hot)
+    same = [
+        Scenario(
+            strategy=strategy,
+            processes=processes,
+            slots=_SLOTS,
+            rate_per_s=_SAME_RATE_PER_S,
+            warm_up_s=3.0,
+            window_s=2.0,
+            seed=seed,
+        )
+        for strategy in Strategy
+        for processes in PROCESSES
+    ]
+    yield Question(f"One hot counter, {_SAME_RATE_PER_S:.0f} creates/s however many processes, {_SLOTS} slots", same)
+    one_slot = [
+        Scenario(
+            strategy=Strategy.STRICT,
+            processes=processes,
+            rate_per_s=rate_per_s,
+            warm_up_s=6.0,
+            window_s=1.5,
+            seed=seed,
+        )
+        for rate_per_s in (_BELOW_PER_S, _ABOVE_PER_S)
+        for processes in PROCESSES
+    ]
+    yield Question(
+        f"One hot counter, ledger of one slot, {_BELOW_PER_S:.0f} and {_ABOVE_PER_S:.0f} creates/s arriving", one_slot
+    )
+    slots = [
+        Scenario(
+            strategy=Strategy.STRICT,
+            processes=10,
+            slots=slots,
+            rate_per_s=_SAME_RATE_PER_S,
+            warm_up_s=6.0,
+            window_s=1.5,
+            seed=seed,
+        )
+        for slots in _SLOT_COUNTS
+    ]
+    yield Question(f"The same by slots: strict, 10 processes, {_SAME_RATE_PER_S:.0f} creates/s arriving", slots)
+    yield Question(f"Many accounts ({_ACCOUNTS:,}), strict, one slot each", list(_many_accounts(seed)))
+
+
+def _many_accounts(seed: int) -> Iterator[Scenario]:
+    for processes in PROCESSES:
+        yield Scenario(
+            strategy=Strategy.STRICT,
+            processes=processes,
+            accounts=_ACCOUNTS,
+            callers=_CALLERS,
+            warm_up_s=0.1,
+            window_s=0.1,
+            seed=seed,
+        )
+    for skew in (0.0, _ZIPF):
+        yield Scenario(
+            strategy=Strategy.STRICT,
+            processes=max(PROCESSES),
+            accounts=_ACCOUNTS,
+            skew=skew,
+            rate_per_s=_MILLION_PER_S,
+            warm_up_s=0.04,
+            window_s=0.02,
+            cpu=NO_CPU,
+            seed=seed,
+        )
+
+
+_COLUMNS: Final[Mapping[str, Callable[[Result], str]]] = {
+    "": lambda one: one.scenario.strategy,
+    "load": lambda one: _load(one.scenario),
+    "processes": lambda one: f"{one.scenario.processes}",
+    "slots": lambda one: f"{one.scenario.slots}",
+    "creates/s": lambda one: f"{one.creates_per_s:.0f}",
+    "p50 ms": lambda one: f"{one.p50_ms:.0f}",
+    "p99 ms": lambda one: f"{one.p99_ms:.0f}",
+    "errors": lambda one: f"{one.errors:.1%}",
+    "throttled/s": lambda one: f"{one.throttled_per_s:.0f}",
+    "conflicts/s": lambda one: f"{one.conflicts_per_s:.0f}",
+    "flushes/s": lambda one: f"{one.flushes_per_s:.0f}",
+    "calls/create": lambda one: f"{one.calls_per_create:.2f}",
+    "write units/create": lambda one: f"{one.write_units:.2f}",
+    "of them the Lambda's": lambda one: f"{one.settle_units:.2f}",
+    "read units/create": lambda one: f"{one.read_units:.2f}",
+    "$/million": lambda one: f"{one.dollars_per_million:.2f}",
+    "least served": lambda one: f"{one.least_share:.2f}",
+    "core": lambda one: f"{one.core:.0%}",
+}
+
+
+def to_markdown(findings: Findings) -> str:
+    """Return findings as a table, without the columns that are the same in all of its rows and say nothing."""
+    shown = {
+        name: [cell(one) for one in findings.results]
+        for name, cell in _COLUMNS.items()
+        if not name or {cell(one) for one in findings.results} - {"0", "0.00", "0.0%", "0%"}
+    }
+    rows = zip(*shown.values(), strict=True)
+    lines = [f"### {findings.title}", "", _row(shown), _row("---" for _ in shown), *map(_row, rows)]
+    return "\n".join(lines)
+
+
+def _load(scenario: Scenario) -> str:
+    spread = f", Zipf {scenario.skew:g}" if scenario.skew else ""
+    cores = "" if scenario.cpu.request_ms else ", free cores"
+    if scenario.callers:
+        return f"{scenario.callers} callers each{spread}{cores}"
+    return f"{scenario.rate_per_s:.0f}/s{spread}{cores}"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
