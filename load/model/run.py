@@ -1,7 +1,6 @@
 """Runs one scenario."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from random import Random
@@ -21,8 +20,6 @@ def run(scenario: Scenario, network: Callable[[Random], Network] = AwsNetwork) -
         scenario: What to run.
         network: Makes what decides how long calls take, from a source of randomness.
     """
-    # Overload is what many scenarios are about; the engine would log each of its late releases.
-    logging.getLogger("counters").setLevel(logging.ERROR)
     return run_in_virtual_time(_run(scenario, network))
 
 
