@@ -33,7 +33,7 @@ from counters.healing import Healer
 from counters.ids import Clock
 from counters.keys import CounterKey
 from counters.model import Change, Changed, Counter, Enforcement
-from counters.retry import Backoff, repeat
+from counters.retry import Pace, repeat
 from counters.store import Store
 from counters.tickets import Adjustment, Ticket
 from counters.writer import BATCH_MAX, EntryWriter
@@ -76,6 +76,8 @@ class Lane:
         self._queue: deque[Ticket] = deque()
         self._adjustments: list[Adjustment] = []
         self._in_flight = 0
+        self._pace = Pace(random)
+        self._next_flush_at = -math.inf
         self._seen: Counter | None = None
         self._seen_at = 0.0
         self._flushed_at = -math.inf
@@ -158,14 +160,16 @@ class Lane:
             self._filled.set()
 
     async def _work(self) -> None:
-        backoff = Backoff(self._random)
+        loop = asyncio.get_running_loop()
         try:
             while self._queue or self._adjustments:
+                if self._next_flush_at > loop.time():
+                    await asyncio.sleep(self._next_flush_at - loop.time())
                 await self._fill()
-                if await self._flush():
-                    backoff.reset()
-                else:
-                    await asyncio.sleep(backoff.next_s())
+                started_at = loop.time()
+                went_well = await self._flush()
+                pause_s = self._pace.after_success_s() if went_well else self._pace.after_failure_s()
+                self._next_flush_at = started_at + pause_s
         finally:
             self._worker = None
 

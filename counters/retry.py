@@ -11,6 +11,10 @@ T = TypeVar("T")
 
 _BASE_S: Final = 0.005
 _CAP_S: Final = 0.5
+_SLOWER: Final = 1.5
+_FASTER_PER_S: Final = 1.0
+"""Sends a second that are won by one that went well: from two a second back to a hundred takes four seconds."""
+
 _OUT_OF_TIME: Final = "The operation ran out of time; try again."
 
 
@@ -30,6 +34,31 @@ class Backoff:
     def reset(self) -> None:
         """Start over after a success."""
         self._ceiling_s = _BASE_S
+
+
+class Pace:
+    """How fast to send to something that many others send to as well, when nobody knows how many.
+
+    Nothing is held up before something was throttled. From then on sends are some time apart, more after each that was
+    throttled and less after each that went well. So those who share a limit come to share it evenly, and few of their
+    sends are in vain (additive increase, multiplicative decrease: Chiu and Jain, Computer Networks 17, 1989).
+    """
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._interval_s = 0.0
+
+    def after_success_s(self) -> float:
+        """Return how long after this send the next one may start, in seconds."""
+        self._interval_s /= 1 + _FASTER_PER_S * self._interval_s
+        if self._interval_s < _BASE_S:
+            self._interval_s = 0.0
+        return self._interval_s * self._random.uniform(0.5, 1.5)
+
+    def after_failure_s(self) -> float:
+        """Return how long after this send it may be repeated, in seconds: sooner than the next one, as it is late."""
+        self._interval_s = min(_CAP_S, max(_BASE_S, self._interval_s * _SLOWER))
+        return self._random.uniform(0, self._interval_s / 2)
 
 
 async def repeat(call: Callable[[], Awaitable[T]], deadline: float, random: Random) -> T:

@@ -261,7 +261,7 @@ class TestDeadlines:
         engine = make_engine(store)
         key = await make_account(engine)
         created = await engine.entries.create(key, "service")
-        store.fail("change_counter", *[Fault.THROTTLED] * 40)
+        store.fail("change_counter", *[Fault.THROTTLED] * 80)
         await engine.entries.delete(key, created.entry.id)
         assert store.counter(key).best_effort == 1
         await engine.drain()
