@@ -61,12 +61,14 @@ class Speed(NamedTuple):
     Attributes:
         creates_per_s: Creates in a second.
         calls_per_create: DynamoDB calls for each.
+        core_ms: Processor time of the client for each, in milliseconds: what does not depend on who else is at work.
         p50_ms: Latency that half of the creates stayed within.
         p99_ms: Latency that 99 percent stayed within.
     """
 
     creates_per_s: float
     calls_per_create: float
+    core_ms: float
     p50_ms: float
     p99_ms: float
 
@@ -175,12 +177,13 @@ async def _play_round(store: DynamoStore) -> Speed:
     await asyncio.gather(*(create_for(0.5) for _ in range(CALLERS)))
     latencies_s.clear()
     store.client.meta.events.register("before-send.dynamodb", count, unique_id="count")
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     await asyncio.gather(*(create_for(ROUND_S) for _ in range(CALLERS)))
-    elapsed_s = time.perf_counter() - started
+    elapsed_s, worked_s = time.perf_counter() - started, time.process_time() - worked
     store.client.meta.events.unregister("before-send.dynamodb", unique_id="count")
+    created = len(latencies_s)
     p50, p99 = (1000 * cut for cut in _cuts(latencies_s))
-    return Speed(len(latencies_s) / elapsed_s, calls / len(latencies_s), p50, p99)
+    return Speed(created / elapsed_s, calls / created, 1000 * worked_s / created, p50, p99)
 
 
 async def _engine_on(store: Store) -> tuple[Engine, CounterKey]:
@@ -217,12 +220,14 @@ def _to_markdown(request_ms: float, probes: Sequence[Probe], measured: Speed, mo
     pairs = {
         "creates/s": (measured.creates_per_s, modelled.creates_per_s),
         "calls/create": (measured.calls_per_create, modelled.calls_per_create),
+        "processor ms/create": (measured.core_ms, 1000 * modelled.core / modelled.creates_per_s),
         "p50 ms": (measured.p50_ms, modelled.p50_ms),
         "p99 ms": (measured.p99_ms, modelled.p99_ms),
     }
     lines += [
         f"| {name} | {real:.4g} | {model:.4g} | {model / real - 1:+.0%} |" for name, (real, model) in pairs.items()
     ]
+    lines += ["", f"Load of this machine, of {os.cpu_count()} cores, in the last minute: {os.getloadavg()[0]:.1f}"]
     return "\n".join(lines)
 
 
