@@ -17,7 +17,7 @@ SHARDS: Final = 10
 
 _SDK_ATTEMPTS: Final = 3
 _SDK_CAP_S: Final = 20.0
-_OWN_ATTEMPTS: Final = 10
+_OWN_ATTEMPTS: Final = 5
 _OWN_BASE_S: Final = 0.05
 
 
@@ -117,7 +117,7 @@ class Transactional(Baseline):
 
 
 class RetriedTransactional(Transactional):
-    """The same, sent up to ten times by the application, with exponential waits from 50 ms and full jitter."""
+    """The same, sent up to five times by the application, with exponential waits from 50 ms and full jitter."""
 
     _ATTEMPTS = _OWN_ATTEMPTS
 

@@ -78,7 +78,7 @@ def _saturated(seed: int) -> list[Scenario]:
             callers=_CALLERS,
             # The engine makes a hundred times as many creates in the time, which take as long to compute.
             warm_up_s=2.0,
-            window_s=0.4 if strategy in ENGINE else 1.5,
+            window_s=0.4 if strategy in ENGINE else 2.0,
             seed=seed,
         )
         for strategy in Strategy
@@ -155,8 +155,8 @@ def _many_accounts(seed: int) -> list[Scenario]:
             processes=processes,
             accounts=_ACCOUNTS,
             callers=_CALLERS,
-            warm_up_s=0.1,
-            window_s=0.05,
+            warm_up_s=0.2,
+            window_s=0.1,
             seed=seed,
         )
         for processes in PROCESSES

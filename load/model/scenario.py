@@ -18,7 +18,7 @@ class Strategy(StrEnum):
     STRICT = "strict"
     HYBRID = "hybrid"
     TRANSACTIONAL = "transactional"
-    RETRIED_TRANSACTIONAL = "transactional, 10 tries"
+    RETRIED_TRANSACTIONAL = "transactional, 5 tries"
     ATOMIC_UPDATE = "atomic update"
     SHARDED = "sharded, N=10"
 

@@ -1,6 +1,7 @@
 """The model of DynamoDB's limits: what it admits, that runs can be repeated, and what the engine does in it."""
 
 import asyncio
+import itertools
 import subprocess
 import sys
 from random import Random
@@ -13,7 +14,7 @@ from load.model.assumptions import BURST_S, CPU, SPLIT_AFTER_S, WRITE_UNITS_PER_
 from load.model.baselines import RetriedTransactional, Transactional
 from load.model.client import AwsNetwork, Client
 from load.model.partitions import Partitions
-from load.model.questions import Findings, to_markdown
+from load.model.questions import Findings, Report, questions, to_markdown
 from load.model.run import run
 from load.model.scenario import Scenario, Strategy
 from load.model.table import ConflictError, Table, ThrottledError
@@ -188,6 +189,15 @@ class TestRuns:
         assert result.throttled_per_s < 500
         assert result.p99_ms < 400
         assert result.least_share > 0.7
+
+    def test_the_hot_counter_is_asked_about_with_every_strategy_and_number_of_processes(self) -> None:
+        asked = {(one.strategy, one.processes) for question in questions(7) for one in question.scenarios}
+        assert asked >= set(itertools.product(Strategy, (1, 10, 50, 200)))
+        assert {one.seed for question in questions(7) for one in question.scenarios} == {7}
+
+    def test_a_report_can_be_read_back_from_its_json(self) -> None:
+        report = Report(0, (Findings("A title", (run(small()),)),))
+        assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
     def test_findings_become_a_table(self) -> None:
         text = to_markdown(Findings("A title", (run(small()),)))
