@@ -1,4 +1,4 @@
-"""The API with one route more, ``GET /usage``: ``python -m load.server ENTRIES [units]``.
+"""The API with two routes more, ``GET /usage`` and ``POST /empty``: ``python -m load.server ENTRIES [units]``.
 
 ``ENTRIES`` says how entries are created and deleted: ``engine``, as ``python -m api`` does, or the name of a baseline.
 All else, HTTP and settings, is the same. With ``units`` the route also tells what AWS would bill, which costs some
@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import uvloop
-from litestar import get
+from litestar import get, post
+from litestar.params import JSONBody
 
 from api.app import create_app
 from api.backend import Backend
+from api.schemas.services import ServiceCreate
 from api.server import make_engine, serve
 from api.settings import Settings, load_settings
 from counters.dynamodb import open_store
@@ -51,7 +53,12 @@ async def _serve(entries: str, *, units: bool) -> None:
         async def read_usage() -> Usage:
             return meter.usage
 
+        @post("/empty")
+        async def do_nothing(data: JSONBody[ServiceCreate]) -> None:
+            """Take a body and answer 201: all that the server costs without us."""
+
         app.register(read_usage)
+        app.register(do_nothing)
         await serve(app, settings)
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
 import pytest
+import uvloop
 
 from load.client import send_all
 from load.connection import Connections, Reply, Request
@@ -104,3 +105,12 @@ async def test_a_server_that_is_not_there_is_status_0() -> None:
         pass
     outcome = await send_all([Request("GET", url)], connections=1)
     assert [answer.status for answer in outcome.answers] == [0]
+
+
+def test_it_works_on_uvloop_as_well() -> None:
+    async def send() -> Reply:
+        async with Server(OK).running() as url:
+            with closing(Connections(timeout_s=5)) as connections:
+                return await connections.send(Request("GET", url))
+
+    assert uvloop.run(send()).status == 201
