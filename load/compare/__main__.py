@@ -27,7 +27,7 @@ from load.compare.tables import WatchedTable
 from load.server import ENGINE, UNITS
 from stack.emulators import ministack
 from stack.errors import StackError
-from stack.network import free_port, url_of
+from stack.network import free_port, status_of, url_of
 from stack.paths import ROOT
 from stack.processes import running
 from stack.provision import provision
@@ -90,6 +90,8 @@ def _start(stack: ExitStack, endpoint: str | None, strategies: Sequence[Strategy
         port = free_port()
         endpoint = url_of(port)
         stack.enter_context(ministack(port, logs / "ministack.log"))
+    elif status_of(endpoint) is None:
+        raise StackError(f"Nobody answers at {endpoint}: unset AWS_ENDPOINT_URL, or start an emulator there.")
     injector = stack.enter_context(fault_injector(endpoint, logs))
     # Tables of this run only, so that an emulator that goes on can be used again.
     tables = {strategy.entries: f"compare-{strategy.entries}-{uuid.uuid4().hex[:8]}" for strategy in strategies}
