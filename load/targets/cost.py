@@ -44,9 +44,9 @@ def measure() -> Measurement:
     (strict,) = (one for one in STRATEGIES if one.name == "strict")
     creates, pairs = [], []
     with bench() as its:
-        provision(its.emulator.url, _TABLE)
+        provision(its.dynamodb.url, _TABLE)
         server = its.serve(_TABLE, ["load.server", ENGINE, UNITS])
-        table = WatchedTable(its.emulator.url, strict, _TABLE)
+        table = WatchedTable(its.dynamodb.url, strict, _TABLE)
         for number in range(ROUNDS):
             progress(f"cost: round {number + 1} of {ROUNDS}")
             creates.append(_bill(server, table, paired=False))

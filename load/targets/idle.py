@@ -24,7 +24,7 @@ def measure() -> Measurement:
         StackError: Something did not start.
     """
     with bench() as its:
-        server = its.serve(create_table(its.emulator.url), ["load.server", ENGINE])
+        server = its.serve(create_table(its.dynamodb.url), ["load.server", ENGINE])
         uvloop.run(send_all([create(server.url, make_account(server.url))] * 100, _CONNECTIONS))
         time.sleep(_SETTLED_S)
         progress(f"idle: {_IDLE_S:.0f} s")

@@ -33,10 +33,10 @@ def measure(accounts: int = ACCOUNTS) -> Measurement:
         ValueError: A request failed.
     """
     with bench() as its:
-        table = create_table(its.emulator.url)
+        table = create_table(its.dynamodb.url)
         progress(f"memory: making {accounts} counters")
         account_ids = [f"account-{number}" for number in range(accounts)]
-        _make_counters(its.emulator.url, table, account_ids)
+        _make_counters(its.dynamodb.url, table, account_ids)
         server = its.serve(table, ["api"])
         uvloop.run(send_all([create(server.url, make_account(server.url))] * 1000, CONNECTIONS))
         start_mb = server.memory_mb()

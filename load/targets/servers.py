@@ -1,20 +1,23 @@
-"""An emulator and API processes on it, for one measurement."""
+"""DynamoDB, of a kind, and API processes on it, for one measurement."""
 
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import psutil
 
 from load.accounts import UNLIMITED, Accounts
 from load.client import Request
+from stack import aws
 from stack.emulators import ministack
-from stack.network import free_port, url_of
-from stack.processes import running
+from stack.network import free_port, status_of, url_of
+from stack.processes import Program, running
 from stack.system import api_program, wait_for_api
+
+_READY_WITHIN_S: Final = 10.0
 
 
 class Server(NamedTuple):
@@ -42,18 +45,18 @@ class Bench:
     """Where a measurement takes place.
 
     Attributes:
-        emulator: The emulator.
+        dynamodb: What stands for DynamoDB.
     """
 
-    def __init__(self, emulator: Server, logs: Path, stack: ExitStack) -> None:
-        self.emulator = emulator
+    def __init__(self, dynamodb: Server, logs: Path, stack: ExitStack) -> None:
+        self.dynamodb = dynamodb
         self._logs = logs
         self._stack = stack
 
     def serve(self, table: str, module: Sequence[str]) -> Server:
         """Start an API process on a table and wait until it serves; it ends with the bench."""
         port = free_port()
-        process = self._stack.enter_context(running(api_program(module, port, self.emulator.url, table, self._logs)))
+        process = self._stack.enter_context(running(api_program(module, port, self.dynamodb.url, table, self._logs)))
         wait_for_api(process, port)
         return Server(url_of(port), process.pid)
 
@@ -68,6 +71,23 @@ def bench() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         port = free_port()
         process = stack.enter_context(ministack(port, Path(folder) / "ministack.log"))
+        yield Bench(Server(url_of(port), process.pid), Path(folder), stack)
+
+
+@contextmanager
+def bench_without_emulator() -> Iterator[Bench]:
+    """Run the stand-in that costs next to nothing for one measurement.
+
+    Raises:
+        StackError: It did not start.
+    """
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        port = free_port()
+        command = [sys.executable, "-m", "load.targets.stand_in", str(port)]
+        program = Program("The stand-in for DynamoDB", command, aws.without_aws(), Path(folder) / "stand-in.log", 1.0)
+        process = stack.enter_context(running(program))
+        # A GET is no call that it knows, which it says.
+        process.wait_until(lambda: status_of(url_of(port)) is not None, _READY_WITHIN_S)
         yield Bench(Server(url_of(port), process.pid), Path(folder), stack)
 
 

@@ -101,7 +101,7 @@ def measure() -> Measurement:
 def record_burst(seconds: float) -> Burst:
     """Create on one account for so long, on a system of its own; raises what ``measure`` does."""
     with bench() as its:
-        provision(its.emulator.url, _TABLE)
+        provision(its.dynamodb.url, _TABLE)
         url = its.serve(_TABLE, ["api"]).url
         return uvloop.run(_record(url, make_account(url), seconds))
 

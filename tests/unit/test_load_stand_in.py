@@ -1,0 +1,37 @@
+"""The stand-in for DynamoDB: it counts as the table would, as far as a load that creates goes."""
+
+import json
+
+from load.targets.stand_in import Table
+
+KEY = {"PK": {"S": "COUNTER#a"}, "SK": {"S": "COUNTER"}}
+
+
+def answer_of(table: Table, operation: str, **call: object) -> object:
+    """Return the body of the answer to a call."""
+    head, _, body = table.answer(operation, json.dumps(call).encode()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert f"Content-Length: {len(body)}".encode() in head
+    return json.loads(body)
+
+
+def test_a_flush_adds_to_what_was_put() -> None:
+    table = Table()
+    counter = {**KEY, "best_effort": {"N": "3"}, "revision": {"N": "7"}}
+    answer_of(table, "TransactWriteItems", TransactItems=[{"Put": {"Item": counter}}])
+    answer = answer_of(table, "UpdateItem", Key=KEY, ExpressionAttributeValues={":delta": {"N": "25"}})
+    counted = {**KEY, "best_effort": {"N": "28"}, "revision": {"N": "8"}}
+    assert answer == {"Attributes": counted}
+    assert answer_of(table, "GetItem", Key=KEY) == {"Item": counted}
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    assert answer_of(Table(), "GetItem", Key=KEY) == {}
+
+
+def test_every_entry_is_taken() -> None:
+    assert answer_of(Table(), "BatchWriteItem", RequestItems={}) == {"UnprocessedItems": {}}
+
+
+def test_other_calls_are_refused() -> None:
+    assert Table().answer("Scan", b"{}").startswith(b"HTTP/1.1 400 ")
