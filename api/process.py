@@ -24,7 +24,7 @@ def run(work: Callable[[Engine, Settings], Awaitable[None]]) -> None:
     try:
         settings = load_settings(os.environ)
         configure_logging(settings.log_level)
-        for sdk in ("aiobotocore", "botocore"):
+        for sdk in ("aiobotocore", "aiodynamo", "botocore"):
             # Below warnings, the SDK logs every call with its payload.
             logging.getLogger(sdk).setLevel(logging.WARNING)
         uvloop.run(_with_engine(settings, work))

@@ -7,9 +7,7 @@ speed.
 
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import uvloop
 from litestar import get, post
@@ -20,14 +18,11 @@ from api.backend import Backend
 from api.schemas.services import ServiceCreate
 from api.server import make_engine, serve
 from api.settings import Settings, load_settings
-from counters.dynamodb import open_store
+from counters.dynamodb import DynamoClient, DynamoStore, open_client
 from counters.logs import configure_logging
 from load.baselines.backend import BASELINES, make_backend
-from load.baselines.table import open_table
+from load.baselines.table import make_table
 from load.usage import Meter, Usage
-
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb import DynamoDBClient
 
 ENGINE: Final = "engine"
 UNITS: Final = "units"
@@ -45,9 +40,9 @@ def main() -> None:
 
 async def _serve(entries: str, *, units: bool) -> None:
     settings = load_settings(os.environ)
-    async with _open_backend(entries, settings) as (backend, client):
-        meter = Meter(client, units=units)
-        app = create_app(backend)
+    async with open_client(settings.try_timeout_s) as client:
+        meter = Meter(client.send, units=units)
+        app = create_app(_make_backend(entries, DynamoClient(meter.send), settings))
 
         @get("/usage")
         async def read_usage() -> Usage:
@@ -62,14 +57,10 @@ async def _serve(entries: str, *, units: bool) -> None:
         await serve(app, settings)
 
 
-@asynccontextmanager
-async def _open_backend(entries: str, settings: Settings) -> "AsyncIterator[tuple[Backend, DynamoDBClient]]":
+def _make_backend(entries: str, client: DynamoClient, settings: Settings) -> Backend:
     if entries == ENGINE:
-        async with open_store(settings.table_name, settings.try_timeout_s) as store:
-            yield make_engine(store, settings), store.client
-    else:
-        async with open_table(settings.table_name) as table:
-            yield make_backend(entries, table), table.client
+        return make_engine(DynamoStore(client, settings.table_name), settings)
+    return make_backend(entries, make_table(client, settings.table_name))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Write units are what the database itself says each write consumed. Read units follow AWS's published rule, as an
 emulator's own are wrong: half a unit for each 4 KB read, a whole one when the read is strongly consistent.
 
-Units cost the client about 8 percent of a call's time, as each answer is longer and is looked into; calls alone 2
-percent. So units are counted only where speed is not measured.
+Units cost the client time, as each answer is longer and is looked into. So they are counted only where speed is not
+measured.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons
+from counters.dynamodb.wire import AnswerError, ConditionFailedError
 from load.client import Request, send_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from types_aiobotocore_dynamodb import DynamoDBClient
+    from counters.dynamodb.client import Send
 
 _READ_UNIT_BYTES: Final = 4096
 _STRONG: Final = 1.0
 _EVENTUAL: Final = 0.5
 _READS: Final = frozenset({"GetItem", "Query", "BatchGetItem"})
 _WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
-_PARAMS: Final = "load.usage.params"
 
 
 class Units(msgspec.Struct, frozen=True):
@@ -68,24 +69,19 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Meter:
-    """Follows every request that a client sends from now on.
+    """Follows every call that is sent through it.
 
     Args:
-        client: The client.
+        send: What sends the calls.
         units: Whether to count units, too.
     """
 
-    def __init__(self, client: DynamoDBClient, *, units: bool) -> None:
+    def __init__(self, send: Send, *, units: bool) -> None:
+        self._send = send
         self._calls: Counter[str] = Counter()
         self._counts_units = units
         self._write_units = 0.0
         self._read_units = 0.0
-        events = client.meta.events
-        events.register("before-send.dynamodb", self._count_call)
-        if units:
-            events.register("provide-client-params.dynamodb", self._ask_for_units)
-            # One for each try, where after-call is one for all tries together.
-            events.register("response-received.dynamodb", self._count_units)
 
     @property
     def usage(self) -> Usage:
@@ -93,25 +89,29 @@ class Meter:
         units = Units(self._write_units, self._read_units) if self._counts_units else None
         return Usage(dict(self._calls), units)
 
-    def _ask_for_units(self, event_name: str, params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        context[_PARAMS] = params
-        if _operation(event_name) in _WRITES:
-            params["ReturnConsumedCapacity"] = "TOTAL"
+    async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a call and count it.
 
-    def _count_call(self, event_name: str, **_: object) -> None:
-        self._calls[_operation(event_name)] += 1
+        A call without an answer may have been carried out, which nobody knows: it counts as a call and as no units.
+        """
+        self._calls[action] += 1
+        if not self._counts_units:
+            return await self._send(action=action, payload=payload)
+        if action in _WRITES:
+            return await self._write(action, payload)
+        answer = await self._send(action=action, payload=payload)
+        if action in _READS:
+            self._read_units += _read_units(action, payload, answer)
+        return answer
 
-    def _count_units(
-        self, event_name: str, parsed_response: Mapping[str, Any] | None, context: Mapping[str, Any], **_: object
-    ) -> None:
-        """Add what one answer stands for; a request without an answer may have been carried out, which nobody knows."""
-        operation = _operation(event_name)
-        if parsed_response is None:
-            return
-        if operation in _WRITES:
-            self._write_units += _write_units(parsed_response)
-        elif operation in _READS and "Error" not in parsed_response:
-            self._read_units += _read_units(operation, context[_PARAMS], parsed_response)
+    async def _write(self, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            answer = await self._send(action=action, payload={**payload, "ReturnConsumedCapacity": "TOTAL"})
+        except AnswerError as error:
+            self._write_units += _refused_units(error)
+            raise
+        self._write_units += _write_units(answer)
+        return answer
 
 
 async def read_usage(url: str) -> Usage:
@@ -120,38 +120,36 @@ async def read_usage(url: str) -> Usage:
     return msgspec.json.decode(answer.body, type=Usage)
 
 
-def _operation(event_name: str) -> str:
-    return event_name.rpartition(".")[2]
-
-
 def _write_units(answer: Mapping[str, Any]) -> float:
-    """Return what a write was billed.
-
-    A refused condition is billed like the write, and its answer does not say how much: one unit, as no item here is
-    larger than 1 KB. What AWS bills for the other items of a transaction that is cancelled it does not publish: they
-    count as nothing.
-    """
-    if "Error" in answer:
-        if answer["Error"].get("Code") == "ConditionalCheckFailedException":
-            return 1.0
-        reasons = answer.get("CancellationReasons", [])
-        return float(sum(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons))
+    """Return what a write says that it consumed."""
     consumed = answer["ConsumedCapacity"]
     tables = consumed if isinstance(consumed, list) else [consumed]
     return float(sum(table["CapacityUnits"] for table in tables))
 
 
-def _read_units(operation: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
+def _refused_units(error: AnswerError) -> float:
+    """Return what a write that was not carried out was billed.
+
+    A refused condition is billed like the write, and its answer does not say how much: one unit, as no item here is
+    larger than 1 KB. What AWS bills for the other items of a transaction that is cancelled it does not publish: they
+    count as nothing.
+    """
+    if isinstance(error, ConditionFailedError):
+        return 1.0
+    return float(cancellation_reasons(error).count(CONDITION_FAILED))
+
+
+def _read_units(action: str, payload: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
     """Return what a read is billed: each item by itself, but what a Query found all together.
 
     A search that finds nothing costs as much as one small item (DynamoDB Local bills it for GetItem only).
     """
-    if operation == "GetItem":
-        return _weight(params) * _blocks(answer.get("Item", {}))
-    if operation == "Query":
-        return _weight(params) * _blocks(*answer["Items"])
+    if action == "GetItem":
+        return _weight(payload) * _blocks(answer.get("Item", {}))
+    if action == "Query":
+        return _weight(payload) * _blocks(*answer["Items"])
     units = 0.0
-    for table, request in params["RequestItems"].items():
+    for table, request in payload["RequestItems"].items():
         found = answer["Responses"].get(table, [])
         missing = len(request["Keys"]) - len(found)
         units += _weight(request) * (missing + sum(_blocks(item) for item in found))

@@ -2,78 +2,47 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
-import aioboto3
-from aiobotocore.config import AioConfig
-from botocore.exceptions import ClientError
-
 from counters import keys
 from counters.dynamodb import items
+from counters.dynamodb.client import DynamoClient, open_client
 from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons, translated
-from counters.errors import NotAppliedError, StoreRejectedError
+from counters.dynamodb.wire import AnswerError, ConditionFailedError
+from counters.errors import NotAppliedError
 from counters.keys import CounterKey, PrimaryKey
 from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
 
 if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef, WriteRequestTypeDef
 
 _EXISTS: Final = f"attribute_exists({keys.PK})"
 _IS_NEW: Final = f"attribute_not_exists({keys.PK})"
 
-_CONFIG: Final = AioConfig(
-    # The core owns retries: only it knows what may take effect twice, and when the deadline is.
-    retries={"total_max_attempts": 1, "mode": "standard"},
-    connect_timeout=1.0,
-    max_pool_connections=128,
-    tcp_keepalive=True,
-    # Our own types guarantee the parameters; the SDK's check and its user agent cost a fifth of a call.
-    parameter_validation=False,
-    user_agent="distributed-counter",
-)
-
 
 @asynccontextmanager
 async def open_store(table_name: str, try_timeout_s: float = 2.5) -> AsyncIterator[DynamoStore]:
-    """Open the process's one DynamoDB client; endpoint, region and credentials come from the SDK's usual places.
+    """Open a store on a client of its own.
 
     Args:
         table_name: The table.
-        try_timeout_s: Longest time that one call waits for its answer, in seconds. Half of an operation's deadline
-            leaves a stuck call time for another try.
+        try_timeout_s: See ``open_client``.
 
     Raises:
-        StoreRejectedError: The SDK's own settings are incomplete, such as a missing region.
+        StoreRejectedError: See ``open_client``.
     """
-    with translated():
-        # botocore reads AWS_DEFAULT_REGION only; Lambda, ECS and the other SDKs set AWS_REGION.
-        session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-        try:
-            client_context = session.client("dynamodb", config=_CONFIG.merge(AioConfig(read_timeout=try_timeout_s)))
-            client = await client_context.__aenter__()
-        except ValueError as error:
-            raise StoreRejectedError(str(error)) from error
-    try:
+    async with open_client(try_timeout_s) as client:
         yield DynamoStore(client, table_name)
-    finally:
-        await client_context.__aexit__(None, None, None)
 
 
 class DynamoStore:
     """Implements ``Store``; every read is strongly consistent."""
 
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+    def __init__(self, client: DynamoClient, table_name: str) -> None:
         self._client = client
         self._table = table_name
-
-    @property
-    def client(self) -> DynamoDBClient:
-        """The process's one client, for what is no store's business, such as counting calls."""
-        return self._client
 
     async def ping(self) -> None:
         """See ``Store``."""
@@ -92,7 +61,7 @@ class DynamoStore:
         with translated():
             try:
                 await self._client.transact_write_items(TransactItems=writes)
-            except ClientError as error:
+            except AnswerError as error:
                 if CONDITION_FAILED not in cancellation_reasons(error):
                     raise
                 # The account is there: an earlier try of this call made it, and its answer was lost.
@@ -212,7 +181,7 @@ class DynamoStore:
                     ConditionExpression=_IS_NEW,
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            except self._client.exceptions.ConditionalCheckFailedException as error:
+            except ConditionFailedError as error:
                 return items.read_entry(_item_of(error))
         return None
 
@@ -238,7 +207,7 @@ class DynamoStore:
                     ConditionExpression=_EXISTS,
                     ReturnValues="ALL_OLD",
                 )
-            except self._client.exceptions.ConditionalCheckFailedException:
+            except ConditionFailedError:
                 return None
         return items.read_entry(answer["Attributes"])
 
@@ -278,7 +247,7 @@ class DynamoStore:
                     ExpressionAttributeValues={":value": value},
                     ReturnValues="ALL_NEW",
                 )
-            except self._client.exceptions.ConditionalCheckFailedException:
+            except ConditionFailedError:
                 return None
         return answer["Attributes"]
 
@@ -297,7 +266,7 @@ class DynamoStore:
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            except self._client.exceptions.ConditionalCheckFailedException as error:
+            except ConditionFailedError as error:
                 item = _item_of(error)
                 return Refused(items.read_counter(item) if item else None)
         return Changed(items.read_counter(answer["Attributes"]))
@@ -323,6 +292,6 @@ class DynamoStore:
         return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
 
 
-def _item_of(error: ClientError) -> items.Item:
+def _item_of(error: ConditionFailedError) -> items.Item:
     """Return the item that a refused condition was checked against; empty when there is none."""
-    return cast("items.Item", error.response.get("Item", {}))
+    return cast("items.Item", error.fields.get("Item", {}))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from load.baselines.layout import Item
 
 _READS_MAX: Final = 3
-"""As often as the SDK sends a call: DynamoDB may leave out keys of a batch, which the SDK does not ask for again."""
+"""As often as a call is sent: DynamoDB may leave out keys of a batch, which the SDK does not ask for again."""
 
 
 class Sharded:

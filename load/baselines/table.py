@@ -1,60 +1,42 @@
-"""A baseline's table through the SDK as AWS recommends it: standard retries, and what remains is the caller's."""
+"""A baseline's table through the service's own client, with the repeats that AWS recommends instead of the engine's."""
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager
+from random import Random
+from typing import TYPE_CHECKING
 
-import aioboto3
-from aiobotocore.config import AioConfig
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - the SDK's name
-
-from counters.errors import AccountNotFoundError, EntryNotFoundError, OverloadedError
+from counters.dynamodb.client import DynamoClient
+from counters.dynamodb.failures import translated as classed
+from counters.dynamodb.wire import ConditionFailedError
+from counters.errors import (
+    AccountNotFoundError,
+    EntryNotFoundError,
+    NotAppliedError,
+    OutcomeUnknownError,
+    OverloadedError,
+)
 from counters.model import Entry
 from load.baselines import layout
+from load.baselines.retries import StandardRetries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef
-
-# As the service's client, so that only the strategy differs; but repeating is left to the SDK.
-_CONFIG: Final = AioConfig(
-    retries={"total_max_attempts": 3, "mode": "standard"},
-    connect_timeout=1.0,
-    read_timeout=2.5,
-    max_pool_connections=128,
-    tcp_keepalive=True,
-    parameter_validation=False,
-    user_agent="distributed-counter",
-)
-
-_SERVER_ERROR: Final = 500
-_TRY_AGAIN: Final = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-        "TransactionCanceledException",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-    }
-)
 
 
 class BaselineTable:
     """What the baselines do to their table; a failed call that another try may mend is raised as ``OverloadedError``.
 
     Attributes:
-        client: The process's one DynamoDB client.
+        client: Sends the calls.
         name: The table's name.
     """
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
+    def __init__(self, client: DynamoClient, name: str) -> None:
         self.client = client
         self.name = name
 
@@ -88,7 +70,7 @@ class BaselineTable:
                     Key=layout.entry_key(account_id, entry_id),
                     ConditionExpression=f"attribute_exists({layout.PK})",
                 )
-            except self.client.exceptions.ConditionalCheckFailedException as error:
+            except ConditionFailedError as error:
                 raise EntryNotFoundError(entry_id) from error
 
     async def add(self, account_id: str, delta: int, shard: int = 0) -> None:
@@ -103,29 +85,31 @@ class BaselineTable:
             )
 
 
-@asynccontextmanager
-async def open_table(name: str) -> AsyncIterator[BaselineTable]:
-    """Open the process's one client; endpoint, region and credentials come from the SDK's usual places."""
-    session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-    async with session.client("dynamodb", config=_CONFIG) as client:
-        yield BaselineTable(client, name)
+def make_table(client: DynamoClient, name: str) -> BaselineTable:
+    """Return a table whose calls are repeated as AWS recommends.
+
+    Args:
+        client: Sends each try.
+        name: The table's name.
+    """
+    retries = StandardRetries(client.send, Random())  # noqa: S311 - for waits
+    return BaselineTable(DynamoClient(retries.send), name)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise what the SDK gave up on as an overload, which callers see as 503.
+    """Raise what did not go away with the repeats as an overload, which callers see as 503.
 
     Raises:
         OverloadedError: Throttled, in conflict, timed out, or a server's error.
+        StoreRejectedError: Anything else.
     """
     try:
-        yield
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status < _SERVER_ERROR and error.response["Error"]["Code"] not in _TRY_AGAIN:
-            raise
+        with classed():
+            yield
+    except NotAppliedError as error:
         raise OverloadedError("The database could not do it now; try again.") from error
-    except (ConnectionError, HTTPClientError) as error:
+    except OutcomeUnknownError as error:
         raise OverloadedError("The database did not answer; try again.") from error
 
 

@@ -1,25 +1,24 @@
 """Transactional: the entry and the counter change together, in one TransactWriteItems under the condition that it fits.
 
 Exact, and never over the limit. Transactions take no locks: those that meet on the hot counter cancel each other. The
-SDK does not repeat a cancelled transaction, so that error is the caller's.
+SDK does not repeat a cancelled transaction, and neither is it repeated here, so that error is the caller's.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import uuid
+from typing import TYPE_CHECKING, Any
 
+from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons
+from counters.dynamodb.wire import AnswerError
 from counters.errors import AccountNotFoundError, EntryNotFoundError, LimitReachedError
 from counters.model import Created
 from load.baselines import layout
 from load.baselines.table import BaselineTable, entry_item, new_entry, translated
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
-
     from counters.keys import CounterKey
     from load.baselines.layout import Item
-
-_REFUSED: Final = "ConditionalCheckFailed"
 
 
 class Transactional:
@@ -66,22 +65,25 @@ class Transactional:
         await self._transact({"Delete": delete}, {"Update": count}, key.account_id, entry_id)
 
     async def _transact(self, entry: Any, count: Any, account_id: str, entry_id: str) -> None:  # noqa: ANN401 - JSON
-        client = self._table.client
         with translated():
             try:
-                await client.transact_write_items(TransactItems=[entry, count])
-            except client.exceptions.TransactionCanceledException as error:
+                # As the SDK does, so that a repeat of what was carried out changes nothing.
+                await self._table.client.transact_write_items(
+                    TransactItems=[entry, count], ClientRequestToken=str(uuid.uuid4())
+                )
+            except AnswerError as error:
                 _raise_refusal(error, account_id, entry_id)
                 raise
 
 
-def _raise_refusal(error: ClientError, account_id: str, entry_id: str) -> None:
-    """Raise what a condition that did not hold stands for; nothing when the transaction was cancelled otherwise."""
-    of_entry, of_counter = error.response["CancellationReasons"]
-    if of_entry.get("Code") == _REFUSED:
+def _raise_refusal(error: AnswerError, account_id: str, entry_id: str) -> None:
+    """Raise what a condition that did not hold stands for; nothing when the transaction failed otherwise."""
+    reasons = cancellation_reasons(error)
+    if CONDITION_FAILED not in reasons:
+        return
+    if reasons[0] == CONDITION_FAILED:
         raise EntryNotFoundError(entry_id) from error
-    if of_counter.get("Code") == _REFUSED:
-        counter = of_counter.get("Item")
-        if counter is None:
-            raise AccountNotFoundError(account_id) from error
-        raise LimitReachedError(layout.limit_of(counter), layout.count_of(counter)) from error
+    counter = error.fields["CancellationReasons"][1].get("Item")
+    if counter is None:
+        raise AccountNotFoundError(account_id) from error
+    raise LimitReachedError(layout.limit_of(counter), layout.count_of(counter)) from error

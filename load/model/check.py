@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import uvloop
 
-from counters.dynamodb import DynamoStore, open_store
+from counters.dynamodb import DynamoClient, DynamoStore, open_client
 from counters.engine import Engine, EngineSettings
 from counters.keys import SERVICES, CounterKey
 from counters.memory import MemoryStore
@@ -27,6 +27,7 @@ from load.model.assumptions import FULL_BATCH_ITEMS, Call, Cost, CpuCosts
 from load.model.client import Trip
 from load.model.run import run
 from load.model.scenario import Result, Scenario, Strategy
+from load.usage import Meter
 from stack import aws
 from stack.emulators import ministack
 from stack.network import free_port, url_of
@@ -105,13 +106,15 @@ def check() -> str:
 async def _measure(table: str) -> str:
     _say("what the engine itself costs")
     request_ms = await _engine_ms()
-    async with open_store(table) as store:
+    async with open_client() as client:
+        meter = Meter(client.send, units=False)
+        store = DynamoStore(DynamoClient(meter.send), table)
         _say("what single calls cost")
         update, single, full = await _probe_calls(store)
         rounds = []
         for number in range(ROUNDS):
             _say(f"round {number + 1} of {ROUNDS}")
-            rounds.append(await _play_round(store))
+            rounds.append(await _play_round(store, meter))
     measured = Speed(*(statistics.median(column) for column in zip(*rounds, strict=True)))
     cpu = CpuCosts(request_ms=request_ms, call=Cost(update.client_ms), batch=_line(single.client_ms, full.client_ms))
     server = Cost(update.server_ms), _line(single.server_ms, full.server_ms)
@@ -159,14 +162,9 @@ async def _probe(call: Callable[[], Awaitable[object]]) -> Probe:
     return Probe(client_ms, elapsed_ms - client_ms)
 
 
-async def _play_round(store: DynamoStore) -> Speed:
+async def _play_round(store: DynamoStore, meter: Meter) -> Speed:
     engine, key = await _engine_on(store)
     latencies_s: list[float] = []
-    calls = 0
-
-    def count(**_: object) -> None:
-        nonlocal calls
-        calls += 1
 
     async def create_for(seconds: float) -> None:
         end = time.perf_counter() + seconds
@@ -176,11 +174,11 @@ async def _play_round(store: DynamoStore) -> Speed:
 
     await asyncio.gather(*(create_for(0.5) for _ in range(CALLERS)))
     latencies_s.clear()
-    store.client.meta.events.register("before-send.dynamodb", count, unique_id="count")
+    before = meter.usage
     started, worked = time.perf_counter(), time.process_time()
     await asyncio.gather(*(create_for(ROUND_S) for _ in range(CALLERS)))
     elapsed_s, worked_s = time.perf_counter() - started, time.process_time() - worked
-    store.client.meta.events.unregister("before-send.dynamodb", unique_id="count")
+    calls = (meter.usage - before).total_calls
     created = len(latencies_s)
     p50, p99 = (1000 * cut for cut in _cuts(latencies_s))
     return Speed(created / elapsed_s, calls / created, 1000 * worked_s / created, p50, p99)

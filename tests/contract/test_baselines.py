@@ -7,10 +7,11 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from api.app import create_app
+from counters.dynamodb import open_client
 from load.baselines import layout
 from load.baselines.backend import BASELINES, make_backend
 from load.baselines.deployment import STREAM_FED
-from load.baselines.table import BaselineTable, open_table
+from load.baselines.table import BaselineTable, make_table
 from stack.provision import create_table
 
 LIMIT = 3
@@ -57,8 +58,8 @@ class Shop:
 @pytest.fixture
 async def table(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BaselineTable]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
-    async with open_table(create_table(dynamodb_endpoint)) as table:
-        yield table
+    async with open_client() as client:
+        yield make_table(client, create_table(dynamodb_endpoint))
 
 
 @pytest.fixture(params=sorted(BASELINES))

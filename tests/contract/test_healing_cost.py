@@ -5,14 +5,14 @@ Read units are DynamoDB Local's: MiniStack counts them wrong. The one conditiona
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
-from counters.dynamodb import DynamoStore, open_store
+from counters.dynamodb import DynamoClient, DynamoStore, open_client
 from counters.healing import Healer, HealingSettings
 from counters.ids import uuid7
 from counters.keys import SERVICES, CounterKey
@@ -27,33 +27,36 @@ LONG_AGO_MS = 3_600_000
 
 
 class Bill:
-    """Units consumed through a store since the last look, by operation."""
+    """Units consumed through a client since the last look, by operation."""
 
-    def __init__(self, store: DynamoStore) -> None:
+    def __init__(self, client: DynamoClient) -> None:
         self._units: Tally[str] = Tally()
-        events = store.client.meta.events
-        events.register("provide-client-params.dynamodb", self._ask)
-        events.register("after-call.dynamodb", self._note)
+        self._send = client.send
 
     def take(self) -> dict[str, float]:
         """Return what was consumed, and start anew."""
         units, self._units = self._units, Tally()
         return dict(units)
 
-    def _ask(self, params: dict[str, object], **_: object) -> None:
-        params["ReturnConsumedCapacity"] = "TOTAL"
-
-    def _note(self, model: Any, parsed: dict[str, Any], **_: object) -> None:  # noqa: ANN401 - botocore's own model
-        consumed = parsed.get("ConsumedCapacity", [])
+    async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a call and ask what it consumes."""
+        answer = await self._send(action=action, payload={**payload, "ReturnConsumedCapacity": "TOTAL"})
+        consumed = answer.get("ConsumedCapacity", [])
         for one in consumed if isinstance(consumed, list) else [consumed]:
-            self._units[model.name] += one["CapacityUnits"]
+            self._units[action] += one["CapacityUnits"]
+        return answer
 
 
 @pytest.fixture
-async def store(dynamodb_local_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DynamoStore]:
+async def bill(dynamodb_local_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bill]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_local_endpoint)
-    async with open_store(create_table(dynamodb_local_endpoint)) as store:
-        yield store
+    async with open_client() as client:
+        yield Bill(client)
+
+
+@pytest.fixture
+def store(bill: Bill, dynamodb_local_endpoint: str) -> DynamoStore:
+    return DynamoStore(DynamoClient(bill.send), create_table(dynamodb_local_endpoint))
 
 
 def make_healer(store: DynamoStore) -> Healer:
@@ -83,11 +86,13 @@ async def fill(store: DynamoStore, random: Random, key: CounterKey) -> None:
         await asyncio.gather(*(store.write_entries(key, 1, part) for part in parts[start : start + 16]))
 
 
-async def test_healing_a_counter_of_5000_entries_reads_each_once_and_writes_once(store: DynamoStore) -> None:
+async def test_healing_a_counter_of_5000_entries_reads_each_once_and_writes_once(
+    store: DynamoStore, bill: Bill
+) -> None:
     random = Random(0)
     key = await add_counter(store, random, best_effort=ENTRIES + 1)
     await fill(store, random, key)
-    bill = Bill(store)
+    bill.take()
 
     diagnosis = await make_healer(store).heal(key)
 
@@ -99,11 +104,13 @@ async def test_healing_a_counter_of_5000_entries_reads_each_once_and_writes_once
     assert not units
 
 
-async def test_looking_at_100_accounts_that_are_right_costs_a_unit_each_and_the_list(store: DynamoStore) -> None:
+async def test_looking_at_100_accounts_that_are_right_costs_a_unit_each_and_the_list(
+    store: DynamoStore, bill: Bill
+) -> None:
     random = Random(0)
     for _ in range(100):
         await add_counter(store, random, best_effort=0)
-    bill = Bill(store)
+    bill.take()
 
     report = await Sweeper(
         store, make_healer(store), random=random, deadline_s=DEADLINE_S, settings=SweepSettings()

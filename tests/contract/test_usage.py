@@ -1,26 +1,31 @@
 """The meter's units: of writes as MiniStack says, of reads as DynamoDB Local would (each is wrong about the other)."""
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 
-from counters.dynamodb import open_store
+from counters.dynamodb import DynamoClient, open_client
+from counters.dynamodb.wire import AnswerError, ConditionFailedError
 from load.usage import Meter, Units, Usage
 from stack.provision import create_table
-from tests import factories
-
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb import DynamoDBClient
 
 
 class Metered:
-    """A client with a meter, and a table for it."""
+    """A client with a meter, a table for it, and the units that the database told."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self.client = client
+    def __init__(self, client: DynamoClient, table: str) -> None:
+        self._client = client
+        self.meter = Meter(self._note, units=True)
+        self.client = DynamoClient(self.meter.send)
         self.table = table
-        self.meter = Meter(client, units=True)
+        self.told = 0.0
+
+    async def _note(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        answer = await self._client.send(action=action, payload={**payload, "ReturnConsumedCapacity": "TOTAL"})
+        consumed = answer["ConsumedCapacity"]
+        self.told += sum(one["CapacityUnits"] for one in (consumed if isinstance(consumed, list) else [consumed]))
+        return answer
 
     async def put(self, item_id: str, size: int = 1, **options: Any) -> None:  # noqa: ANN401 - the SDK's own
         """Put an item of about this size."""
@@ -35,15 +40,15 @@ def _key(item_id: str) -> dict[str, Any]:
 @pytest.fixture
 async def on_ministack(ministack_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Metered]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", ministack_endpoint)
-    async with open_store(table := create_table(ministack_endpoint)) as store:
-        yield Metered(store.client, table)
+    async with open_client() as client:
+        yield Metered(client, create_table(ministack_endpoint))
 
 
 @pytest.fixture
 async def on_dynamodb_local(dynamodb_local_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Metered]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_local_endpoint)
-    async with open_store(table := create_table(dynamodb_local_endpoint)) as store:
-        yield Metered(store.client, table)
+    async with open_client() as client:
+        yield Metered(client, create_table(dynamodb_local_endpoint))
 
 
 async def test_each_kind_of_write_has_its_price(on_ministack: Metered) -> None:
@@ -73,9 +78,9 @@ async def test_a_refused_write_is_billed(on_ministack: Metered) -> None:
     absent = "attribute_not_exists(PK)"
     await on_ministack.put("a")
     before = on_ministack.meter.usage
-    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+    with pytest.raises(ConditionFailedError):
         await on_ministack.put("a", ConditionExpression=absent)
-    with pytest.raises(client.exceptions.TransactionCanceledException):
+    with pytest.raises(AnswerError, match="TransactionCanceledException"):
         await client.transact_write_items(
             TransactItems=[
                 {"Put": {"TableName": table, "Item": _key("a"), "ConditionExpression": absent}},
@@ -92,36 +97,18 @@ async def test_reads_cost_what_dynamodb_local_says(on_dynamodb_local: Metered, s
     client, table, meter = on_dynamodb_local.client, on_dynamodb_local.table, on_dynamodb_local.meter
     await on_dynamodb_local.put("a", size)
     await on_dynamodb_local.put("b", size)
-    told = [0.0]
-
-    def note(parsed: dict[str, Any], **_: object) -> None:
-        consumed = parsed["ConsumedCapacity"]
-        told[0] += sum(one["CapacityUnits"] for one in (consumed if isinstance(consumed, list) else [consumed]))
-
-    client.meta.events.register("after-call.dynamodb", note)
+    on_dynamodb_local.told = 0.0
     for item_id in ("a", "missing"):
-        await client.get_item(
-            TableName=table, Key=_key(item_id), ConsistentRead=bool(consistent), ReturnConsumedCapacity="TOTAL"
-        )
+        await client.get_item(TableName=table, Key=_key(item_id), ConsistentRead=bool(consistent))
     await client.batch_get_item(
         RequestItems={table: {"Keys": [_key("a"), _key("b")], "ConsistentRead": bool(consistent)}},
-        ReturnConsumedCapacity="TOTAL",
     )
     await client.query(
         TableName=table,
         KeyConditionExpression="PK = :pk",
         ExpressionAttributeValues={":pk": {"S": "partition"}},
         ConsistentRead=bool(consistent),
-        ReturnConsumedCapacity="TOTAL",
     )
     units = meter.usage.units
     assert units
-    assert units.read == told[0]
-
-
-async def test_calls_alone_come_without_units(ministack_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ministack_endpoint)
-    async with open_store(create_table(ministack_endpoint)) as store:
-        meter = Meter(store.client, units=False)
-        await store.read_account(factories.counter_key().account_id)
-        assert meter.usage == Usage({"GetItem": 1}, None)
+    assert units.read == on_dynamodb_local.told

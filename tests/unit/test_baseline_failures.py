@@ -1,74 +1,52 @@
 """What callers of a baseline see when DynamoDB fails: 503, and never a DynamoDB error."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-import aioboto3
+import aiohttp
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from litestar.testing import AsyncTestClient
 
 from api.app import create_app
+from counters.dynamodb import DynamoClient
+from counters.dynamodb.wire import AnswerError, DamagedAnswerError
 from load.baselines.backend import BASELINES, make_backend
 from load.baselines.table import BaselineTable
-
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb import DynamoDBClient
 
 CREATE = {"account_id": "somebody", "name": "billing"}
 
 
-class FailingClient:
-    """A client each of whose calls fails."""
+def failing(error: Exception) -> BaselineTable:
+    """Return a table each of whose calls fails for good."""
 
-    def __init__(self, client: "DynamoDBClient", error: Exception) -> None:
-        self.exceptions = client.exceptions
-        self._error = error
+    async def fail(*, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - as every ``Send``
+        raise error
 
-    def __getattr__(self, operation: str) -> Callable[..., object]:
-        async def fail(**_: object) -> None:
-            raise self._error
-
-        return fail
+    return BaselineTable(DynamoClient(fail), "table")
 
 
-@pytest.fixture
-async def client() -> "AsyncIterator[DynamoDBClient]":
-    """A client that is never sent anything with, for the classes of its errors."""
-    async with aioboto3.Session().client("dynamodb") as client:
-        yield client
+def refused(code: str, status: int, *reasons: str) -> AnswerError:
+    """Return the error that the client makes of an answer."""
+    return AnswerError(status, code, {"CancellationReasons": [{"Code": reason} for reason in reasons]})
 
 
-def refused(client: "DynamoDBClient", code: str, status: int, *reasons: str) -> ClientError:
-    """Return the error that the SDK makes of an answer."""
-    response = {
-        "Error": {"Code": code, "Message": "no"},
-        "ResponseMetadata": {"HTTPStatusCode": status},
-        "CancellationReasons": [{"Code": reason} for reason in reasons],
-    }
-    kind: type[ClientError] = client.exceptions.from_code(code)  # type: ignore[assignment]
-    return kind(cast("Any", response), "Operation")
-
-
-def failures(client: "DynamoDBClient") -> list[Exception]:
-    """Return what the SDK raises when it has given up."""
-    return [
-        refused(client, "TransactionCanceledException", 400, "None", "TransactionConflict"),
-        refused(client, "TransactionCanceledException", 400, "TransactionConflict", "None"),
-        refused(client, "TransactionConflictException", 400),
-        refused(client, "ProvisionedThroughputExceededException", 400),
-        refused(client, "InternalServerError", 500),
-        EndpointConnectionError(endpoint_url="http://nowhere"),
-        ReadTimeoutError(endpoint_url="http://nowhere"),
-    ]
+FAILURES = [
+    refused("TransactionCanceledException", 400, "None", "TransactionConflict"),
+    refused("TransactionCanceledException", 400, "TransactionConflict", "None"),
+    refused("TransactionConflictException", 400),
+    refused("ProvisionedThroughputExceededException", 400),
+    refused("InternalServerError", 500),
+    aiohttp.ServerDisconnectedError(),
+    aiohttp.ServerTimeoutError(),
+    DamagedAnswerError(),
+]
 
 
 @pytest.mark.parametrize("baseline", sorted(BASELINES))
-async def test_what_the_sdk_gave_up_on_is_503(client: "DynamoDBClient", baseline: str) -> None:
-    for error in failures(client):
-        table = BaselineTable(cast("DynamoDBClient", FailingClient(client, error)), "table")
-        async with AsyncTestClient(create_app(make_backend(baseline, table))) as api:
+async def test_what_was_given_up_is_503(baseline: str) -> None:
+    for error in FAILURES:
+        async with AsyncTestClient(create_app(make_backend(baseline, failing(error)))) as api:
             answers = [
                 await api.post("/services", json=CREATE),
                 await api.delete("/services/one", params={"account_id": "somebody"}),
@@ -79,9 +57,8 @@ async def test_what_the_sdk_gave_up_on_is_503(client: "DynamoDBClient", baseline
 
 
 @pytest.mark.parametrize("baseline", sorted(BASELINES))
-async def test_our_own_mistakes_are_not_called_overload(client: "DynamoDBClient", baseline: str) -> None:
-    error = refused(client, "ValidationException", 400)
-    table = BaselineTable(cast("DynamoDBClient", FailingClient(client, error)), "table")
+async def test_our_own_mistakes_are_not_called_overload(baseline: str) -> None:
+    table = failing(refused("ValidationException", 400))
     async with AsyncTestClient(create_app(make_backend(baseline, table)), raise_server_exceptions=False) as api:
         answer = await api.post("/services", json=CREATE)
     assert answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
