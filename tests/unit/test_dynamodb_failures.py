@@ -5,11 +5,11 @@ import json
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
-from counters.dynamodb import DynamoStore, open_store
+from counters.dynamodb import DynamoStore, open_store, wire
 from counters.errors import NotAppliedError, OutcomeUnknownError, StoreError, StoreRejectedError
 from stack.network import free_port
 from tests import factories
@@ -18,7 +18,9 @@ Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(answer: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[DynamoStore, list[bytes]]]:
+async def serving(
+    answer: Serve, monkeypatch: pytest.MonkeyPatch, try_timeout_s: float = 2.5
+) -> AsyncIterator[tuple[DynamoStore, list[bytes]]]:
     """Open a store on a server that reads each request and then does as told; also yields what it read."""
     requests: list[bytes] = []
 
@@ -33,17 +35,18 @@ async def serving(answer: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     async with server:
         port = server.sockets[0].getsockname()[1]
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        async with open_store("table") as store:
+        async with open_store("table", try_timeout_s) as store:
             yield store, requests
 
 
-def reply(status: int, body: str | dict[str, object], *, length: int | None = None) -> Serve:
-    """Answer with a status and a body; a length of more than the body makes a truncated answer."""
+def reply(status: int, body: str | dict[str, object], *, length: int | None = None, header: str = "") -> Serve:
+    """Answer with a status, a body and one more header; a length of more than the body makes a truncated answer."""
     payload = (body if isinstance(body, str) else json.dumps(body)).encode()
 
     async def serve(writer: asyncio.StreamWriter) -> None:
         size = len(payload) if length is None else length
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {size}\r\n\r\n"
+        headers = ["Content-Type: application/x-amz-json-1.0", f"Content-Length: {size}", *([header] if header else [])]
+        head = "\r\n".join([f"HTTP/1.1 {status} X", *headers, "", ""])
         writer.write(head.encode() + payload)
         await writer.drain()
 
@@ -81,6 +84,10 @@ async def reset(writer: asyncio.StreamWriter) -> None:
         pytest.param(reply(503, "<html>unavailable</html>"), OutcomeUnknownError, id="unavailable, not JSON"),
         pytest.param(reply(502, ""), OutcomeUnknownError, id="bad gateway, empty"),
         pytest.param(reply(200, '{"Attributes": {"PK"', length=400), OutcomeUnknownError, id="truncated"),
+        pytest.param(reply(200, "<html>welcome</html>"), OutcomeUnknownError, id="carried out, not JSON"),
+        pytest.param(reply(200, {}, header="x-amz-crc32: 1"), OutcomeUnknownError, id="wrong checksum"),
+        pytest.param(reply(400, "<html>bad request</html>"), StoreRejectedError, id="bad request, not JSON"),
+        pytest.param(reply(307, "", header="Location: /"), StoreRejectedError, id="moved"),
         pytest.param(hang_up, OutcomeUnknownError, id="hung up"),
         pytest.param(reset, OutcomeUnknownError, id="reset"),
         pytest.param(error("ValidationException"), StoreRejectedError, id="invalid"),
@@ -125,6 +132,40 @@ async def test_refused_connection_proves_that_nothing_was_applied(monkeypatch: p
     async with open_store("table") as store:
         with pytest.raises(NotAppliedError):
             await store.change_counter(factories.counter_key(), factories.reserve(1, limit=10))
+
+
+async def test_silence_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_leave, has_left = asyncio.Event(), asyncio.Event()
+
+    async def hang(writer: asyncio.StreamWriter) -> None:
+        await may_leave.wait()
+        writer.close()
+        await writer.wait_closed()
+        has_left.set()
+
+    async with serving(hang, monkeypatch, try_timeout_s=0.05) as (store, requests):
+        with pytest.raises(OutcomeUnknownError):
+            await store.change_counter(factories.counter_key(), factories.reserve(1, limit=10))
+        may_leave.set()
+        await has_left.wait()
+    assert len(requests) == 1
+
+
+async def test_a_connection_that_takes_too_long_proves_that_nothing_was_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wire, "_CONNECT_TIMEOUT_S", 0.05)
+    # Nobody accepts, and the queue for it is full, so that the next caller gets no answer at all.
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listener.getsockname())
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        async with open_store("table") as store:
+            with pytest.raises(NotAppliedError, match="timeout"):
+                await store.change_counter(factories.counter_key(), factories.reserve(1, limit=10))
 
 
 async def test_entries_that_were_not_processed_are_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
