@@ -7,6 +7,7 @@ stdout, and every round's figures to the file.
 import argparse
 import asyncio
 import os
+import platform
 import sys
 import tempfile
 import uuid
@@ -80,6 +81,7 @@ def compare(sizes: Sizes, strategies: Sequence[Strategy] = STRATEGIES) -> Compar
         started_at=started_at,
         endpoint=endpoint or "MiniStack",
         processors=os.cpu_count() or 1,
+        python=platform.python_version(),
         sizes=msgspec.structs.asdict(sizes),
         results=results,
     )

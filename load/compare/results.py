@@ -1,14 +1,10 @@
 """What was measured, as JSON and as one table."""
 
-from __future__ import annotations
-
 import statistics
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _COLUMNS: Final = (
     "",
@@ -80,6 +76,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         started_at: When it began, as ISO 8601 says.
         endpoint: Whether DynamoDB was ``MiniStack``, started for this, or the address of another endpoint.
         processors: Of the machine that ran all of it.
+        python: The version of Python that did.
         sizes: How much work it was, as ``phases.Sizes`` has it.
         results: One for each strategy.
     """
@@ -87,8 +84,67 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     endpoint: str
     processors: int
+    python: str
     sizes: dict[str, float]
     results: Sequence[Result]
+
+
+class Summary(NamedTuple):
+    """All rounds of one strategy in one: medians, but what should not happen as often as it did.
+
+    Attributes:
+        strategy: Its name.
+        creates_per_s: Median.
+        p50_ms: Median.
+        p99_ms: Median.
+        errors: Of all rounds together.
+        overshoot: The worst round's.
+        refused_with_room: The worst round's.
+        calls_per_create: Median.
+        write_units_per_create: Median.
+        read_units_per_create: Median.
+        lambda_writes_per_create: Median.
+        exact_after_s: Median, or None when a round never got there.
+        served_in_outage: As measured once.
+    """
+
+    strategy: str
+    creates_per_s: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+    overshoot: int
+    refused_with_room: int
+    calls_per_create: float
+    write_units_per_create: float
+    read_units_per_create: float
+    lambda_writes_per_create: float
+    exact_after_s: float | None
+    served_in_outage: float
+
+
+def summarise(result: Result) -> Summary:
+    """Return what all rounds of a strategy say together."""
+    rounds = result.rounds
+
+    def median(column: Callable[[Round], float]) -> float:
+        return statistics.median(map(column, rounds))
+
+    return Summary(
+        strategy=result.strategy,
+        creates_per_s=median(lambda played: played.creates_per_s),
+        p50_ms=median(lambda played: played.p50_ms),
+        p99_ms=median(lambda played: played.p99_ms),
+        errors=sum(played.errors for played in rounds),
+        overshoot=max(played.overshoot for played in rounds),
+        refused_with_room=max(played.refused_with_room for played in rounds),
+        calls_per_create=median(lambda played: played.calls_per_create),
+        write_units_per_create=median(lambda played: played.write_units_per_create),
+        read_units_per_create=median(lambda played: played.read_units_per_create),
+        lambda_writes_per_create=median(lambda played: played.lambda_writes_per_create),
+        exact_after_s=_exact_after_s(rounds),
+        served_in_outage=result.served_in_outage,
+    )
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -104,28 +160,26 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def _row(result: Result) -> str:
-    def median(column: Callable[[Round], float]) -> float:
-        return statistics.median(map(column, result.rounds))
-
+    whole = summarise(result)
     cells = [
-        result.strategy,
-        f"{median(lambda played: played.creates_per_s):.0f}",
-        f"{median(lambda played: played.p50_ms):.0f}",
-        f"{median(lambda played: played.p99_ms):.0f}",
-        str(sum(played.errors for played in result.rounds)),
-        str(max(played.overshoot for played in result.rounds)),
-        str(max(played.refused_with_room for played in result.rounds)),
-        f"{median(lambda played: played.calls_per_create):.2f}",
-        f"{median(lambda played: played.write_units_per_create):.2f}",
-        f"{median(lambda played: played.lambda_writes_per_create):.3f}",
-        f"{median(lambda played: played.read_units_per_create):.2f}",
-        _exact(result.rounds),
-        f"{result.served_in_outage:.0%}",
+        whole.strategy,
+        f"{whole.creates_per_s:.0f}",
+        f"{whole.p50_ms:.0f}",
+        f"{whole.p99_ms:.0f}",
+        str(whole.errors),
+        str(whole.overshoot),
+        str(whole.refused_with_room),
+        f"{whole.calls_per_create:.2f}",
+        f"{whole.write_units_per_create:.2f}",
+        f"{whole.lambda_writes_per_create:.3f}",
+        f"{whole.read_units_per_create:.2f}",
+        "never" if whole.exact_after_s is None else f"{whole.exact_after_s:.1f}",
+        f"{whole.served_in_outage:.0%}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _exact(rounds: Sequence[Round]) -> str:
+def _exact_after_s(rounds: Sequence[Round]) -> float | None:
     """Return the median, unless a round never got there."""
     seconds = [played.exact_after_s for played in rounds if played.exact_after_s is not None]
-    return f"{statistics.median(seconds):.1f}" if len(seconds) == len(rounds) else "never"
+    return statistics.median(seconds) if len(seconds) == len(rounds) else None
