@@ -16,7 +16,7 @@ from load.model.questions import Findings, Question, Report, questions, to_markd
 from load.model.run import run
 from stack.paths import ROOT
 
-_OUTPUT: Final = ROOT / "build" / "load" / "model.json"
+JSON_FILE: Final = ROOT / "build" / "load" / "model.json"
 
 
 def main() -> None:
@@ -25,23 +25,33 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("tables", "check"), default="tables")
     parser.add_argument("--seed", type=int, default=0, help="source of all randomness (default: 0)")
     arguments = parser.parse_args()
-    # Overload is what many scenarios are about, and the engine would log each release that is late.
-    logging.getLogger("counters").setLevel(logging.ERROR)
     if arguments.what == "check":
+        _hush_engine()
         print(check())
     else:
-        _write(Report(arguments.seed, tuple(_answer(question) for question in questions(arguments.seed))), _OUTPUT)
+        _write(Report(arguments.seed, tuple(_show(question) for question in questions(arguments.seed))), JSON_FILE)
 
 
-def _answer(question: Question) -> Findings:
+def answer(question: Question) -> Findings:
+    """Run a question's scenarios; progress goes to stderr."""
+    _hush_engine()
     results = []
     for number, scenario in enumerate(question.scenarios, 1):
         progress = f"{number} of {len(question.scenarios)}: {scenario.strategy}, {scenario.processes} processes"
         print(f"{question.title}: {progress}", file=sys.stderr, flush=True)
         results.append(run(scenario))
-    findings = Findings(question.title, tuple(results))
+    return Findings(question.title, tuple(results))
+
+
+def _show(question: Question) -> Findings:
+    findings = answer(question)
     print(f"{to_markdown(findings)}\n", flush=True)
     return findings
+
+
+def _hush_engine() -> None:
+    """Log errors only: overload is what many scenarios are about, and each release that is late would be logged."""
+    logging.getLogger("counters").setLevel(logging.ERROR)
 
 
 def _write(report: Report, path: Path) -> None:

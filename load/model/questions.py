@@ -20,6 +20,10 @@ _ACCOUNTS: Final = 10_000
 _ZIPF: Final = 1.0
 _MILLION_PER_S: Final = 1_000_000.0
 
+SATURATED: Final = f"One hot counter, {_CALLERS} callers per process, ledger of {_SLOTS} slots"
+SAME_RATE: Final = f"One hot counter, {_SAME_RATE_PER_S:.0f} creates/s however many processes, {_SLOTS} slots"
+"""Titles of the questions about every strategy."""
+
 
 class Question(NamedTuple):
     """Scenarios that are shown in one table.
@@ -54,10 +58,8 @@ class Report(msgspec.Struct, frozen=True):
 
 def questions(seed: int) -> Iterator[Question]:
     """Yield what the model is asked."""
-    yield Question(f"One hot counter, {_CALLERS} callers per process, ledger of {_SLOTS} slots", _saturated(seed))
-    yield Question(
-        f"One hot counter, {_SAME_RATE_PER_S:.0f} creates/s however many processes, {_SLOTS} slots", _same_rate(seed)
-    )
+    yield Question(SATURATED, _saturated(seed))
+    yield Question(SAME_RATE, _same_rate(seed))
     yield Question(
         f"One hot counter, ledger of one slot, {_BELOW_PER_S:.0f} and {_ABOVE_PER_S:.0f} creates/s arriving",
         _one_slot(seed),
