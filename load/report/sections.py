@@ -1,0 +1,220 @@
+"""What is on the page: each plot with what it shows, how that came about, and its figures as a table."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from matplotlib.figure import Figure
+
+from load.compare.results import Comparison, Summary
+from load.model.assumptions import READ_DOLLARS, WRITE_DOLLARS, WRITE_UNITS_PER_S
+from load.model.scenario import Result
+from load.report.costs import MILLION, bill_of
+from load.report.measured import Measured, Recording
+from load.report.model_plots import plot_same_rate, plot_scaling
+from load.report.plots import plot_burst, plot_cost, plot_promises, plot_speed, summaries
+from load.targets.settling import CONNECTIONS
+
+_SAMPLES_SHOWN: Final = 20
+
+
+class Table(NamedTuple):
+    """Figures to read.
+
+    Attributes:
+        header: Names of the columns, with units.
+        rows: Their cells; the first of each says what it is about.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Section(NamedTuple):
+    """A plot and what belongs to it.
+
+    Attributes:
+        name: Its image's name, and its address in the page.
+        heading: What it is about.
+        is_measured: Whether it was measured; else it was modelled.
+        text: What it shows.
+        conditions: Where and how that was found.
+        figure: The plot.
+        table: Its figures.
+    """
+
+    name: str
+    heading: str
+    is_measured: bool
+    text: str
+    conditions: str
+    figure: Figure
+    table: Table
+
+
+def sections(measured: Measured) -> list[Section]:
+    """Draw everything; within ``style``."""
+    comparison = measured.comparison
+    return [
+        _speed(comparison),
+        _promises(comparison),
+        _cost(comparison),
+        _burst(measured.recording),
+        _scaling(measured),
+        _same_rate(measured),
+    ]
+
+
+def _speed(comparison: Comparison) -> Section:
+    return Section(
+        "speed",
+        "Throughput and latency",
+        is_measured=True,
+        text="Creates on one hot account with no limit in the way, through one API process. All strategies get "
+        "the same requests on the same machine, in turns. Medians of the rounds.",
+        conditions=_where(comparison),
+        figure=plot_speed(comparison),
+        table=_summary_table(
+            comparison,
+            ("creates/s", lambda row: f"{row.creates_per_s:.0f}"),
+            ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
+            ("p99 ms", lambda row: f"{row.p99_ms:.1f}"),
+            ("calls/create", lambda row: f"{row.calls_per_create:.3f}"),
+            ("exact after s", lambda row: "never" if row.exact_after_s is None else f"{row.exact_after_s:.2f}"),
+        ),
+    )
+
+
+def _promises(comparison: Comparison) -> Section:
+    return Section(
+        "promises",
+        "The limit, and what callers see",
+        is_measured=True,
+        text="Several API processes meet a limit: a burst of creates, then room is made and filled again. The table's "
+        "stream shows how many entries were over the limit at the worst instant. Refused wrongly is who was told no "
+        "while there was room for all. "
+        "Worst rounds, and errors of all rounds together. At last, every write to a counter is "
+        "throttled for longer than a request's deadline: who is served meanwhile?",
+        conditions=_where(comparison),
+        figure=plot_promises(comparison),
+        table=_summary_table(
+            comparison,
+            ("over the limit", lambda row: str(row.overshoot)),
+            ("refused with room", lambda row: str(row.refused_with_room)),
+            ("errors", lambda row: str(row.errors)),
+            ("served in an outage", lambda row: f"{row.served_in_outage:.0%}"),
+        ),
+    )
+
+
+def _cost(comparison: Comparison) -> Section:
+    return Section(
+        "cost",
+        "Cost of a million creates",
+        is_measured=True,
+        text=f"Units that each create used when measured, at {WRITE_DOLLARS * MILLION:g} $ a million write units "
+        f"and {READ_DOLLARS * MILLION:g} $ a million read units (on demand, us-east-1). "
+        "These prices are put in by hand and "
+        "looked up nowhere. DynamoDB's requests only: no processes, no Lambda time, no storage. An emulator throttles "
+        "nobody, so what that costs is not in it; the model below has it.",
+        conditions=_where(comparison),
+        figure=plot_cost(comparison),
+        table=_summary_table(
+            comparison,
+            ("API's write units/create", lambda row: f"{row.write_units_per_create:.3f}"),
+            ("Lambda's", lambda row: f"{row.lambda_writes_per_create:.3f}"),
+            ("read units/create", lambda row: f"{row.read_units_per_create:.3f}"),
+            ("$ a million creates", lambda row: f"{bill_of(row).total:.3f}"),
+        ),
+    )
+
+
+def _burst(recording: Recording) -> Section:
+    burst = recording.burst
+    # The last one is always shown: it is the first that is exact.
+    step = max(1, -(-len(burst.samples) // _SAMPLES_SHOWN))
+    shown = burst.samples[::-1][::step][::-1]
+    return Section(
+        "burst",
+        "Both counters through a burst",
+        is_measured=True,
+        text=f"{CONNECTIONS} connections create at full speed on one account, with enforcement strict. Both counters "
+        "are read together through the API. best_effort is what admits and refuses; eventual is what the Lambda has "
+        f"settled from the stream. {burst.created} creates in {burst.ended_at_s:.2f} s.",
+        conditions=_where(recording),
+        figure=plot_burst(burst),
+        table=Table(
+            ("at s", "best_effort", "eventual", "between them"),
+            [
+                (f"{one.at_s:.2f}", str(one.best_effort), str(one.eventual), str(one.best_effort - one.eventual))
+                for one in shown
+            ],
+        ),
+    )
+
+
+def _scaling(measured: Measured) -> Section:
+    callers = measured.saturated[0].scenario.callers
+    return Section(
+        "scaling",
+        "Scaling: callers who never pause",
+        is_measured=False,
+        text=f"One hot counter, {callers} callers on each process, each sending its next create at the answer. A "
+        f"counter's item admits {WRITE_UNITS_PER_S:,.0f} writes a second; what is made of them is the strategy's.",
+        conditions=_how(measured),
+        figure=plot_scaling(measured.saturated),
+        table=_model_table(measured.saturated),
+    )
+
+
+def _same_rate(measured: Measured) -> Section:
+    rate_per_s = measured.same_rate[0].scenario.rate_per_s
+    return Section(
+        "same-rate",
+        "Scaling: the same rate on more processes",
+        is_measured=False,
+        text=f"One hot counter, {rate_per_s:,.0f} creates a second arriving, spread over more and more processes. "
+        "Latency is that of what succeeded: who fails most requests can look fast, so look at what is served first.",
+        conditions=_how(measured),
+        figure=plot_same_rate(measured.same_rate),
+        table=_model_table(measured.same_rate),
+    )
+
+
+def _how(measured: Measured) -> str:
+    return (
+        "The real engine, and the baselines, over a model of DynamoDB's published limits (units a second for each "
+        f"partition, transaction conflicts, throttling), in virtual time; seed {measured.seed}. Nothing of it ran on "
+        "AWS. Assumptions and sources: docs/model.md."
+    )
+
+
+def _where(run: Comparison | Recording) -> str:
+    work = ""
+    if isinstance(run, Comparison):
+        work = f" Work: {', '.join(f'{name} {size:g}' for name, size in run.sizes.items())}."
+    return (
+        f"Begun {run.started_at} on {run.processors} processors, Python {run.python}; DynamoDB is {run.endpoint}. "
+        f"API and load, and an emulator if there is one, share the machine.{work}"
+    )
+
+
+def _summary_table(comparison: Comparison, *columns: tuple[str, Callable[[Summary], str]]) -> Table:
+    return Table(
+        ("strategy", *(name for name, _ in columns)),
+        [(row.strategy, *(cell(row) for _, cell in columns)) for row in summaries(comparison)],
+    )
+
+
+def _model_table(results: Sequence[Result]) -> Table:
+    columns: Sequence[tuple[str, Callable[[Result], str]]] = (
+        ("strategy", lambda one: str(one.scenario.strategy)),
+        ("processes", lambda one: str(one.scenario.processes)),
+        ("creates/s", lambda one: f"{one.creates_per_s:.0f}"),
+        ("p50 ms", lambda one: f"{one.p50_ms:.0f}"),
+        ("p99 ms", lambda one: f"{one.p99_ms:.0f}"),
+        ("errors", lambda one: f"{one.errors:.1%}"),
+        ("write units/create", lambda one: f"{one.write_units:.2f}"),
+        ("read units/create", lambda one: f"{one.read_units:.2f}"),
+        ("$ a million creates", lambda one: f"{one.dollars_per_million:.2f}"),
+    )
+    return Table([name for name, _ in columns], [[cell(one) for _, cell in columns] for one in results])
