@@ -24,7 +24,9 @@ ROUND = Round(
 def comparison(*rounds: Round) -> Comparison:
     """Return what a run with one strategy found."""
     result = Result(strategy="strict", what="reserve, then write", rounds=rounds, served_in_outage=0.5)
-    return Comparison(started_at="2026-01-01", endpoint="MiniStack", processors=2, sizes={}, results=[result])
+    return Comparison(
+        started_at="2026-01-01", endpoint="MiniStack", processors=2, python="3.11.7", sizes={}, results=[result]
+    )
 
 
 def cells(*rounds: Round) -> dict[str, str]:
