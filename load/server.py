@@ -1,12 +1,15 @@
-"""The API with two routes more, ``GET /usage`` and ``POST /empty``: ``python -m load.server ENTRIES [units]``.
+"""The API with two routes more, ``GET /usage`` and ``POST /empty``: ``python -m load.server ENTRIES [units] [sdk]``.
 
 ``ENTRIES`` says how entries are created and deleted: ``engine``, as ``python -m api`` does, or the name of a baseline.
 All else, HTTP and settings, is the same. With ``units`` the route also tells what AWS would bill, which costs some
-speed.
+speed. With ``sdk`` the calls to DynamoDB are made by the AWS SDK, as an application would, and not by the service's own
+client, which costs a third.
 """
 
 import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import uvloop
@@ -21,24 +24,28 @@ from api.settings import Settings, load_settings
 from counters.dynamodb import DynamoClient, DynamoStore, open_client
 from counters.logs import configure_logging
 from load.baselines.backend import BASELINES, make_backend
+from load.baselines.sdk import open_sdk
 from load.baselines.table import make_table
 from load.usage import Meter, Usage
 
 ENGINE: Final = "engine"
 UNITS: Final = "units"
+SDK: Final = "sdk"
 
 
 def main() -> None:
     """Run until a signal ends it."""
     match sys.argv[1:]:
-        case [entries, *rest] if entries in {ENGINE, *BASELINES} and rest in ([], [UNITS]):
+        case [entries, *options] if entries in {ENGINE, *BASELINES} and {*options} <= {UNITS, SDK}:
             configure_logging("WARNING")
-            uvloop.run(_serve(entries, units=bool(rest)))
+            uvloop.run(_serve(entries, units=UNITS in options, open_client=open_sdk if SDK in options else open_client))
         case _:
-            sys.exit(f"usage: python -m load.server {'|'.join([ENGINE, *BASELINES])} [{UNITS}]")
+            sys.exit(f"usage: python -m load.server {'|'.join([ENGINE, *BASELINES])} [{UNITS}] [{SDK}]")
 
 
-async def _serve(entries: str, *, units: bool) -> None:
+async def _serve(
+    entries: str, *, units: bool, open_client: Callable[[float], AbstractAsyncContextManager[DynamoClient]]
+) -> None:
     settings = load_settings(os.environ)
     async with open_client(settings.try_timeout_s) as client:
         meter = Meter(client.send, units=units)

@@ -8,7 +8,7 @@ import uvloop
 
 from load.baselines.deployment import deploy
 from load.client import send_for
-from load.server import ENGINE
+from load.server import ENGINE, SDK
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import bench, bench_without_emulator, create, make_account, progress
 from load.usage import read_usage
@@ -60,8 +60,16 @@ def _play_beside_emulator() -> dict[str, list[_Round]]:
     with bench() as its:
         deploy(its.dynamodb.url, _PLAIN, _PLAIN)
         strict = its.serve(create_table(its.dynamodb.url), ["load.server", ENGINE]).url
-        plain = its.serve(_PLAIN, ["load.server", _PLAIN]).url
-        return _play_in_turns({"strict": (strict, _CREATE), "plain": (plain, _CREATE), "empty": (strict, _EMPTY)})
+        plain = its.serve(_PLAIN, ["load.server", _PLAIN, SDK]).url
+        plain_with_our_client = its.serve(_PLAIN, ["load.server", _PLAIN]).url
+        return _play_in_turns(
+            {
+                "strict": (strict, _CREATE),
+                "plain": (plain, _CREATE),
+                "plain, with the service's client": (plain_with_our_client, _CREATE),
+                "empty": (strict, _EMPTY),
+            }
+        )
 
 
 def _play_without_emulator() -> dict[str, list[_Round]]:

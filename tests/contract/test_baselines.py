@@ -11,6 +11,7 @@ from counters.dynamodb import open_client
 from load.baselines import layout
 from load.baselines.backend import BASELINES, make_backend
 from load.baselines.deployment import STREAM_FED
+from load.baselines.sdk import open_sdk
 from load.baselines.table import BaselineTable, make_table
 from stack.provision import create_table
 
@@ -55,10 +56,12 @@ class Shop:
             await self._table.add(self.account_id, delta)
 
 
-@pytest.fixture
-async def table(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BaselineTable]:
+@pytest.fixture(params=[open_client, open_sdk], ids=["service-client", "sdk"])
+async def table(
+    request: pytest.FixtureRequest, dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[BaselineTable]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
-    async with open_client() as client:
+    async with request.param(try_timeout_s=2.5) as client:
         yield make_table(client, create_table(dynamodb_endpoint))
 
 
