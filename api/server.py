@@ -33,7 +33,7 @@ _LINGER_S: Final = 1.0
 _POLL_S: Final = 0.02
 
 _GC_THRESHOLD: Final = 10_000
-"""New objects between two collections: a request makes a hundred, and next to none of them in cycles."""
+"""New objects between two collections, not 700: looking at the young ones took 2 percent of a busy process's time."""
 
 
 def make_engine(store: Store, settings: Settings) -> Engine:

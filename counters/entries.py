@@ -64,7 +64,7 @@ class Entries:
         lane = self._lanes.open(key)
         ticket = Ticket(entry, own_id=own_id, deadline=deadline)
         lane.submit(ticket)
-        # A timer instead of asyncio.timeout, which costs a tenth of all that a create does here.
+        # A timer instead of asyncio.timeout, which took nearly a third of this method's processor time.
         timer = asyncio.get_running_loop().call_at(deadline, ticket.expire)
         try:
             return await ticket.answer

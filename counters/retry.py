@@ -31,17 +31,13 @@ class Backoff:
         self._ceiling_s = min(_CAP_S, self._ceiling_s * 2)
         return wait_s
 
-    def reset(self) -> None:
-        """Start over after a success."""
-        self._ceiling_s = _BASE_S
-
 
 class Pace:
     """How fast to send to something that many others send to as well, when nobody knows how many.
 
-    Nothing is held up before something was throttled. From then on sends are some time apart, more after each that was
-    throttled and less after each that went well. So those who share a limit come to share it evenly, and few of their
-    sends are in vain (additive increase, multiplicative decrease: Chiu and Jain, Computer Networks 17, 1989).
+    Nothing is held up before something was throttled, or not answered. From then on sends are some time apart, more
+    after each such one and less after each that went well. So those who share a limit come to share it evenly, and few
+    of their sends are in vain (additive increase, multiplicative decrease: Chiu and Jain, Computer Networks 17, 1989).
     """
 
     def __init__(self, random: Random) -> None:

@@ -56,11 +56,6 @@ class Past(NamedTuple):
     instants: Sequence[Instant]
     entries: frozenset[str]
 
-    @property
-    def overshoot_max(self) -> int:
-        """How far the ledger ever was over the limit."""
-        return max((instant.ledger - instant.limit for instant in self.instants), default=0)
-
 
 class Recorder:
     """Reads what is written to a table from now on."""
