@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from random import Random
 from typing import Final, TypeAlias
-from uuid import UUID
 
 from counters.errors import InvalidInputError
 from counters.keys import COUNTER_NAME_PATTERN, ID_PATTERN
@@ -23,7 +22,9 @@ def uuid7(now_ms: int, random: Random) -> str:
     """Return a new UUIDv7 (RFC 9562, section 5.7): ids made later sort later, to the millisecond."""
     randomness = random.getrandbits(74)
     bits = now_ms << 80 | _VERSION_7 | randomness >> 62 << 64 | _VARIANT_RFC | randomness & _LOW_62_BITS
-    return str(UUID(int=bits))
+    # By hand, as uuid.UUID takes twice the time, once for each create.
+    digits = f"{bits:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def check_id(field: str, value: str) -> str:

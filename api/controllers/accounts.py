@@ -1,10 +1,11 @@
 """Routes of accounts."""
 
-from litestar import Controller, Response, delete, get, post, put
+from litestar import Controller, delete, get, post, put
 from litestar.params import JSONBody
 
 from api.backend import InjectedAccounts
 from api.documentation import LOCATION, problem_responses
+from api.responses import Made
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
 from api.schemas.fields import AccountIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
@@ -24,10 +25,10 @@ class AccountsController(Controller):
         response_description="The account was made.",
         responses=problem_responses(takes_body=True),
     )
-    async def create_account(self, data: JSONBody[AccountCreate], accounts: InjectedAccounts) -> Response[Account]:
+    async def create_account(self, data: JSONBody[AccountCreate], accounts: InjectedAccounts) -> Made[Account]:
         """Make an account under an id of ours. Its limit holds from the first service on."""
         view = await accounts.create(data.username, data.max_number_of_services, data.enforcement)
-        return Response(Account.of(view), headers={"Location": f"/accounts/{view.account.id}"})
+        return Made(Account.of(view), f"/accounts/{view.account.id}")
 
     @get(summary="List accounts", responses=problem_responses())
     async def list_accounts(

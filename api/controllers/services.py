@@ -3,12 +3,13 @@
 from http import HTTPStatus
 from typing import Final
 
-from litestar import Controller, Response, delete, get, post, put
+from litestar import Controller, delete, get, post, put
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
 from api.backend import InjectedEntries
 from api.documentation import LOCATION, problem_responses
+from api.responses import Made
 from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
 from api.schemas.problems import ProblemKind
@@ -39,7 +40,7 @@ class ServicesController(Controller):
         response_headers=[LOCATION],
         responses=_CREATE_RESPONSES,
     )
-    async def create_service(self, data: JSONBody[ServiceCreate], entries: InjectedEntries) -> Response[Service]:
+    async def create_service(self, data: JSONBody[ServiceCreate], entries: InjectedEntries) -> Made[Service]:
         """Make a service, unless the account's limit is reached.
 
         With an `id` of the caller's own it can be repeated safely: the service is made once, and counted once.
@@ -107,10 +108,6 @@ class AccountServicesController(Controller):
         await entries.delete_all(CounterKey(account_id, SERVICES))
 
 
-def _answer(account_id: str, created: Created) -> Response[Service]:
+def _answer(account_id: str, created: Created) -> Made[Service]:
     service = Service.of(account_id, created.entry)
-    return Response(
-        service,
-        status_code=HTTPStatus.OK if created.replayed else HTTPStatus.CREATED,
-        headers={"Location": f"/services/{service.id}?account_id={account_id}"},
-    )
+    return Made(service, f"/services/{service.id}?account_id={account_id}", replayed=created.replayed)

@@ -31,6 +31,7 @@ class TestCreate:
             "created_at": "2026-09-21T14:13:20.000Z",
         }
         assert response.headers["location"] == f"/services/{service['id']}?account_id={account_id}"
+        assert response.headers["content-type"] == "application/json"
         assert (await api.get(response.headers["location"])).json() == service
 
     async def test_under_an_own_id_it_is_made_and_counted_once(

@@ -1,0 +1,52 @@
+"""The answer to a create: what was made, as JSON, and where it is.
+
+Litestar's own way from a handler's result to the wire can do much more, and took a third of the time that a create
+spends in this process besides its calls to DynamoDB.
+"""
+
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from litestar import Response
+from litestar.response.base import ASGIResponse
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_encoder = msgspec.json.Encoder()
+
+
+class Made(Response[T]):
+    """Answers 201, or 200 for a replay, with what was made and its path.
+
+    Args:
+        content: What was made.
+        location: Its path.
+        replayed: Whether it was there already.
+    """
+
+    def __init__(self, content: T, location: str, *, replayed: bool = False) -> None:
+        super().__init__(content, status_code=HTTPStatus.OK if replayed else HTTPStatus.CREATED)
+        self._location = location
+
+    def to_asgi_response(self, *_: object, **__: object) -> ASGIResponse:
+        """Return what sends this; the framework's extras (cookies, background tasks) are not used here."""
+        return _Encoded(self.status_code or HTTPStatus.CREATED, _encoder.encode(self.content), self._location)
+
+
+class _Encoded(ASGIResponse):
+    """A response that is ready to be sent: its base would look through its headers and its body once more."""
+
+    def __init__(self, status_code: int, body: bytes, location: str) -> None:
+        self.status_code = status_code
+        self.body = body
+        self.background = None
+        self.is_head_response = False
+        self._location = location
+
+    def encode_headers(self) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"location", self._location.encode()),
+        ]
