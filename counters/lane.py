@@ -167,9 +167,7 @@ class Lane:
                     await asyncio.sleep(self._next_flush_at - loop.time())
                 await self._fill()
                 started_at = loop.time()
-                went_well = await self._flush()
-                pause_s = self._pace.after_success_s() if went_well else self._pace.after_failure_s()
-                self._next_flush_at = started_at + pause_s
+                self._next_flush_at = started_at + await self._flush()
         finally:
             self._worker = None
 
@@ -190,23 +188,24 @@ class Lane:
             async with asyncio.timeout(self._settings.fill_s):
                 await self._filled.wait()
 
-    async def _flush(self) -> bool:
-        """Make one try at a flush; False when the store was in trouble and waiting makes sense."""
+    async def _flush(self) -> float:
+        """Make one try at a flush; return how long after its start the next one may start, in seconds."""
         tickets = self._take_batch()
         adjustments, self._adjustments = self._adjustments, []
         if not tickets and not adjustments:
-            return True
+            return 0.0
         try:
             counter = await self._view(tickets, adjustments)
-        except (NotAppliedError, OutcomeUnknownError):
+        except (NotAppliedError, OutcomeUnknownError) as error:
             self._put_back(tickets, adjustments)
-            return False
+            throttled = isinstance(error, NotAppliedError)
+            return self._pace.after_throttling_s() if throttled else self._pace.after_silence_s()
         except StoreRejectedError as error:
             self._end(tickets, adjustments, error)
-            return True
+            return 0.0
         if counter is None:
             self._end(tickets, adjustments, AccountNotFoundError(self._key.account_id))
-            return True
+            return 0.0
         adjustments = self._drop_outdated(counter, adjustments)
         granted = self._refuse_what_does_not_fit(counter, tickets, self._expected(counter, adjustments))
         if counter.enforcement is Enforcement.HYBRID:
@@ -214,7 +213,7 @@ class Lane:
             self._start_write(counter, granted)
             granted = []
         if not granted and not adjustments:
-            return True
+            return 0.0
         return await self._commit(counter, granted, adjustments)
 
     def _expected(self, counter: Counter, adjustments: Sequence[Adjustment]) -> int:
@@ -224,8 +223,8 @@ class Lane:
             return counter.value + self._in_flight + sum(one.delta - one.in_flight for one in adjustments)
         return counter.value + sum(one.delta for one in adjustments)
 
-    async def _commit(self, counter: Counter, granted: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
-        """Write the one change that carries these reservations and adjustments."""
+    async def _commit(self, counter: Counter, granted: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> float:
+        """Write the one change that carries these reservations and adjustments; return what ``_flush`` does."""
         follows = any(one.epoch is not None for one in adjustments)
         change = Change(
             delta=sum(ticket.entry.amount for ticket in granted) + sum(one.delta for one in adjustments),
@@ -238,16 +237,16 @@ class Lane:
             outcome = await self._store.change_counter(self._key, change)
         except NotAppliedError:
             self._put_back(granted, adjustments)
-            return False
+            return self._pace.after_throttling_s()
         except OutcomeUnknownError:
             # What goes ahead of the ledger may count twice, never zero times; what follows it may count zero times,
             # never twice.
             self._put_back(granted, [one for one in adjustments if one.epoch is None])
             self._finish([one for one in adjustments if one.epoch is not None])
-            return False
+            return self._pace.after_silence_s()
         except StoreRejectedError as error:
             self._end(granted, adjustments, error)
-            return True
+            return 0.0
         if isinstance(outcome, Changed):
             self._learn(outcome.counter)
             self._flushed_at = self._seen_at
@@ -259,7 +258,7 @@ class Lane:
             # Somebody else changed the counter: plan again from what the refusal showed.
             self._learn(outcome.counter)
             self._put_back(granted, adjustments)
-        return True
+        return self._pace.after_success_s()
 
     async def _view(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> Counter | None:
         """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""

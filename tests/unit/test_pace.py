@@ -3,6 +3,8 @@
 import asyncio
 from random import Random
 
+import pytest
+
 from counters.retry import Pace
 from load.model.partitions import Bucket
 from tests.callers import LATENCY_S
@@ -20,25 +22,32 @@ class TestPace:
 
     def test_a_single_failure_is_forgotten_at_the_next_success(self) -> None:
         pace = Pace(Random(0))
-        assert pace.after_failure_s() <= 0.005
+        assert pace.after_throttling_s() <= 0.005
         assert pace.after_success_s() == 0.0
 
     def test_sends_are_apart_after_throttling_and_the_more_so_the_more_there_was(self) -> None:
         seldom, often = Pace(Random(0)), Pace(Random(0))
         for failures, pace in ((3, seldom), (10, often)):
             for _ in range(failures):
-                pace.after_failure_s()
+                pace.after_throttling_s()
         assert 0.005 < seldom.after_success_s() < often.after_success_s()
+
+    def test_a_send_without_an_answer_is_repeated_later_and_later_but_slows_nothing_after_it(self) -> None:
+        pace = Pace(Random(0))
+        waits = [pace.after_silence_s() for _ in range(100)]
+        assert max(waits[:3]) < max(waits) <= 0.5
+        assert pace.after_success_s() == 0.0
+        assert pace.after_silence_s() <= 0.005
 
     def test_waits_are_bounded(self) -> None:
         pace = Pace(Random(0))
-        assert max(pace.after_failure_s() for _ in range(1000)) <= 0.25
+        assert max(pace.after_throttling_s() for _ in range(1000)) <= 0.25
         assert pace.after_success_s() <= 0.75
 
     def test_a_second_after_a_short_trouble_nothing_is_held_up_any_more(self) -> None:
         pace = Pace(Random(0))
         for _ in range(3):
-            pace.after_failure_s()
+            pace.after_throttling_s()
         waited_s = 0.0
         while wait_s := pace.after_success_s():
             waited_s += wait_s
@@ -57,7 +66,7 @@ class TestPace:
                 wait_s = paces[number].after_success_s()
             else:
                 throttled += now >= 30.0
-                wait_s = paces[number].after_failure_s()
+                wait_s = paces[number].after_throttling_s()
             due_at[number] = now + max(0.008, wait_s)
         assert sum(sent) > 0.9 * 400 * 30
         assert throttled < sum(sent)
@@ -78,6 +87,18 @@ class TestLane:
         started = loop.time()
         await engine.entries.create(key, "right after")
         assert loop.time() - started > 0.1
+
+    @in_virtual_time
+    async def test_flushes_that_were_not_answered_hold_up_no_later_create(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine)
+        store.fail("change_counter", *[Fault.REQUEST_LOST] * 6)
+        await engine.entries.create(key, "during")
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await engine.entries.create(key, "right after")
+        assert loop.time() - started == pytest.approx(2 * LATENCY_S)
 
     @in_virtual_time
     async def test_a_create_long_after_throttling_waits_for_nothing(self) -> None:
