@@ -20,6 +20,7 @@ from random import Random
 import msgspec
 
 from counters.admission import admit
+from counters.backlog import BATCH_MAX
 from counters.errors import (
     AccountNotFoundError,
     CounterError,
@@ -36,7 +37,7 @@ from counters.model import Change, Changed, Counter, Enforcement
 from counters.retry import Pace, repeat
 from counters.store import Store
 from counters.tickets import Adjustment, Ticket
-from counters.writer import BATCH_MAX, EntryWriter
+from counters.writer import EntryWriter
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,10 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
         batch_max: Most creates in one flush, so that no flush starves the event loop.
         idle_s: A lane unused for so long is dropped, in seconds.
         fill_s: Longest time that a batch waits to fill a call while a full call is being written, in seconds.
+        queue_max_s: Longest time that creates queue for a ledger that takes less than comes, in seconds; further ones
+            are turned away at once rather than at their deadline.
+        backlog_max_s: Longest time that it takes such a ledger to take what was let in, in seconds; until then no more
+            is. Long enough to keep it busy.
     """
 
     full_for_s: float = 0.1
@@ -58,6 +63,8 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_max: int = 1_000
     idle_s: float = 10.0
     fill_s: float = 0.01
+    queue_max_s: float = 1.0
+    backlog_max_s: float = 0.5
 
 
 class Lane:
@@ -69,7 +76,7 @@ class Lane:
         self._healer = healer
         self._key = key
         self._store = store
-        self._writer = EntryWriter(store, random)
+        self._writer = EntryWriter(key, store, random)
         self._clock = clock
         self._random = random
         self._settings = settings
@@ -99,10 +106,12 @@ class Lane:
         """Queue a create; its ticket gets the answer.
 
         Raises:
-            OverloadedError: The lane's queue is full.
+            OverloadedError: The lane's queue is full, or too long for what the ledger takes.
         """
         if len(self._queue) + len(self._waiting) + self._writing >= self._settings.queue_max:
             raise OverloadedError("Too many operations wait for this counter; try again.")
+        if len(self._queue) > BATCH_MAX and len(self._queue) > self._writer.takes_in(self._settings.queue_max_s):
+            raise OverloadedError("More is to be stored for this counter than can be in time; try again.")
         self._queue.append(ticket)
         self._wake()
 
@@ -165,6 +174,7 @@ class Lane:
             while self._queue or self._adjustments:
                 if self._next_flush_at > loop.time():
                     await asyncio.sleep(self._next_flush_at - loop.time())
+                await self._hold_back()
                 await self._fill()
                 started_at = loop.time()
                 self._next_flush_at = started_at + await self._flush()
@@ -187,6 +197,16 @@ class Lane:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.fill_s):
                 await self._filled.wait()
+
+    async def _hold_back(self) -> None:
+        """Let nothing in while the ledger has not taken what was; adjustments do not wait."""
+        while self._room < 1 and not self._adjustments:  # noqa: ASYNC110  # only under overload
+            await asyncio.sleep(self._settings.fill_s)
+
+    @property
+    def _room(self) -> float:
+        """How many creates may be let in now, as far as it is the ledger's matter."""
+        return self._writer.takes_in(self._settings.backlog_max_s) - self._writer.backlog
 
     async def _flush(self) -> float:
         """Make one try at a flush; return how long after its start the next one may start, in seconds."""
@@ -293,7 +313,8 @@ class Lane:
         """Take the oldest live tickets out of the queue; those whose time is up are answered."""
         now = asyncio.get_running_loop().time()
         batch: list[Ticket] = []
-        while self._queue and len(batch) < self._settings.batch_max:
+        size_max = min(self._settings.batch_max, self._room)
+        while self._queue and len(batch) < size_max:
             ticket = self._queue.popleft()
             if ticket.is_live(now):
                 batch.append(ticket)
@@ -382,7 +403,7 @@ class Lane:
 
     async def _write(self, counter: Counter, tickets: Sequence[Ticket]) -> None:
         try:
-            written = await self._writer.write(self._key, counter.slots, tickets)
+            written = await self._writer.write(counter.slots, tickets)
         finally:
             self._writing -= len(tickets)
             if self._is_filled:

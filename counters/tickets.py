@@ -30,6 +30,13 @@ class Ticket:
         """Tell whether the caller still waits and its deadline is ahead."""
         return not self.answer.done() and now < self.deadline
 
+    def may_be_written(self, now: float) -> bool:
+        """Tell whether a write of its entry may start; answers it when its time is up."""
+        if self.is_live(now):
+            return True
+        self.fail(OverloadedError("The entry could not be stored in time; try again."))
+        return False
+
     def store(self) -> None:
         """Note that the entry is durable, and answer if the caller still waits."""
         self.is_stored = True

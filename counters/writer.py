@@ -15,14 +15,12 @@ from contextlib import suppress
 from random import Random
 from typing import Final, NamedTuple
 
+from counters.backlog import BATCH_MAX, Backlog
 from counters.errors import NotAppliedError, OutcomeUnknownError, OverloadedError, StoreRejectedError
 from counters.keys import CounterKey
 from counters.retry import Backoff
 from counters.store import Store
 from counters.tickets import Ticket
-
-BATCH_MAX: Final = 25
-"""Most entries in one call; DynamoDB's limit for BatchWriteItem."""
 
 _DOUBT_S: Final = 1.0
 """How long to look for an entry whose write was not answered. One that takes longer was most likely lost, and the
@@ -42,74 +40,116 @@ class Written(NamedTuple):
 
 
 class EntryWriter:
-    """Writes entries until each ticket's deadline and answers the callers."""
+    """Writes a counter's entries until each ticket's deadline and answers the callers."""
 
-    def __init__(self, store: Store, random: Random) -> None:
+    def __init__(self, key: CounterKey, store: Store, random: Random) -> None:
+        self._key = key
         self._store = store
         self._random = random
+        self._backlog = Backlog(self._send, random)
+        self._inserts_waiting = 0
+        self._slots = 1
 
-    async def write(self, key: CounterKey, slots: int, tickets: Sequence[Ticket]) -> Written:
-        """Write the entries of admitted tickets and answer them."""
+    @property
+    def backlog(self) -> int:
+        """How many entries wait because the ledger did not take them at once."""
+        return self._backlog.size + self._inserts_waiting
+
+    def takes_in(self, seconds: float) -> float:
+        """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""
+        return self._backlog.takes_in(seconds)
+
+    async def write(self, slots: int, tickets: Sequence[Ticket]) -> Written:
+        """Write the entries of admitted tickets and answer them.
+
+        Args:
+            slots: Partitions of the ledger, the same at each call.
+            tickets: Whose entries to write.
+        """
+        self._slots = slots
         fresh = [ticket for ticket in tickets if not ticket.own_id]
-        writes = [
-            self._write_batch(key, slots, fresh[start : start + BATCH_MAX]) for start in range(0, len(fresh), BATCH_MAX)
-        ]
-        writes += [self._insert(key, slots, ticket) for ticket in tickets if ticket.own_id]
+        writes = [self._write_batch(fresh[start : start + BATCH_MAX]) for start in range(0, len(fresh), BATCH_MAX)]
+        writes += [self._insert(ticket) for ticket in tickets if ticket.own_id]
         unused = sum(await asyncio.gather(*writes)) if len(writes) > 1 else await writes[0]
-        return Written(stored=sum(ticket.entry.amount for ticket in tickets if ticket.is_stored), unused=unused)
+        return Written(stored=_sum(ticket for ticket in tickets if ticket.is_stored), unused=unused)
 
-    async def _write_batch(self, key: CounterKey, slots: int, tickets: Sequence[Ticket]) -> int:
+    async def _write_batch(self, tickets: Sequence[Ticket]) -> int:
         """Write entries under ids of ours; return the sum of what was certainly not stored."""
-        pending = {ticket.entry.id: ticket for ticket in tickets}
-        unused = 0
-        backoff = Backoff(self._random)
-        while True:
-            unused += _drop_expired(pending)
-            if not pending:
-                return unused
-            try:
-                async with asyncio.timeout_at(min(ticket.deadline for ticket in pending.values())):
-                    unwritten = await self._store.write_entries(key, slots, [t.entry for t in pending.values()])
-            except NotAppliedError:
-                pass
-            except (OutcomeUnknownError, TimeoutError):
-                await asyncio.gather(*(self._look_for(key, slots, ticket) for ticket in pending.values()))
-                return unused
-            except StoreRejectedError as error:
-                return unused + _fail(pending.values(), error)
-            else:
-                left = {entry.id for entry in unwritten}
-                for entry_id in [entry_id for entry_id in pending if entry_id not in left]:
-                    pending.pop(entry_id).store()
-            if pending:
-                await asyncio.sleep(backoff.next_s())
+        now = asyncio.get_running_loop().time()
+        live = [ticket for ticket in tickets if ticket.may_be_written(now)]
+        unused = _sum(tickets) - _sum(live)
+        if not live:
+            return unused
+        try:
+            async with asyncio.timeout_at(min(ticket.deadline for ticket in live)):
+                left = await self._backlog.try_at_once(live)
+        except (OutcomeUnknownError, TimeoutError):
+            await asyncio.gather(*(self._look_for(ticket) for ticket in live))
+            return unused
+        except StoreRejectedError as error:
+            return unused + _fail(live, error)
+        if left:
+            unused += sum(await asyncio.gather(*map(self._write_later, left)))
+        return unused
 
-    async def _insert(self, key: CounterKey, slots: int, ticket: Ticket) -> int:
+    async def _send(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Make one call; answer those whose entries are durable, and return those of entries that are not stored.
+
+        Raises:
+            OutcomeUnknownError: Nobody knows of any of them.
+            StoreRejectedError: None of them ever will be.
+        """
+        try:
+            unwritten = await self._store.write_entries(self._key, self._slots, [ticket.entry for ticket in tickets])
+        except NotAppliedError:
+            return [*tickets]
+        left_ids = {entry.id for entry in unwritten}
+        left = []
+        for ticket in tickets:
+            if ticket.entry.id in left_ids:
+                left.append(ticket)
+            else:
+                ticket.store()
+        return left
+
+    async def _write_later(self, ticket: Ticket) -> int:
+        """Write an entry when its turn comes; return what was certainly not stored."""
+        try:
+            is_written = await self._backlog.write(ticket)
+        except OutcomeUnknownError:
+            await self._look_for(ticket)
+            return 0
+        except StoreRejectedError as error:
+            return _fail([ticket], error)
+        return 0 if is_written else ticket.entry.amount
+
+    async def _insert(self, ticket: Ticket) -> int:
         """Write an entry under the caller's own id, unless it is taken; return what was certainly not stored."""
-        pending = {ticket.entry.id: ticket}
         backoff = Backoff(self._random)
-        while True:
-            unused = _drop_expired(pending)
-            if not pending:
-                return unused
+        while ticket.may_be_written(asyncio.get_running_loop().time()):
             try:
                 async with asyncio.timeout_at(ticket.deadline):
-                    taken_by = await self._store.insert_entry(key, slots, ticket.entry)
+                    taken_by = await self._store.insert_entry(self._key, self._slots, ticket.entry)
             except NotAppliedError:
+                self._backlog.note(taken=0, refused=1)
+                self._inserts_waiting += 1
                 await asyncio.sleep(backoff.next_s())
+                self._inserts_waiting -= 1
             except (OutcomeUnknownError, TimeoutError):
-                await self._look_for(key, slots, ticket)
+                await self._look_for(ticket)
                 return 0
             except StoreRejectedError as error:
                 return _fail([ticket], error)
             else:
+                self._backlog.note(taken=1, refused=0)
                 if taken_by is None:
                     ticket.store()
                     return 0
                 ticket.replay(taken_by)
                 return ticket.entry.amount
+        return ticket.entry.amount
 
-    async def _look_for(self, key: CounterKey, slots: int, ticket: Ticket) -> None:
+    async def _look_for(self, ticket: Ticket) -> None:
         """Answer a ticket whose write is in doubt, by what the ledger shows within a second or the deadline."""
         loop = asyncio.get_running_loop()
         until = min(ticket.deadline, loop.time() + _DOUBT_S)
@@ -117,7 +157,7 @@ class EntryWriter:
         while loop.time() < until:
             with suppress(NotAppliedError, OutcomeUnknownError, TimeoutError):
                 async with asyncio.timeout_at(until):
-                    found = await self._store.read_entry(key, slots, ticket.entry.id)
+                    found = await self._store.read_entry(self._key, self._slots, ticket.entry.id)
                 if found == ticket.entry:
                     ticket.store()
                     return
@@ -129,17 +169,12 @@ class EntryWriter:
         ticket.fail(OverloadedError("It is not known whether the entry was stored; look for it, or try again."))
 
 
-def _drop_expired(pending: dict[str, Ticket]) -> int:
-    """Take out the tickets whose time is up before a write is sent; return what they do not need."""
-    now = asyncio.get_running_loop().time()
-    expired = [pending.pop(entry_id) for entry_id in [*pending] if not pending[entry_id].is_live(now)]
-    return _fail(expired, OverloadedError("The entry could not be stored in time; try again."))
+def _sum(tickets: Iterable[Ticket]) -> int:
+    return sum(ticket.entry.amount for ticket in tickets)
 
 
-def _fail(tickets: Iterable[Ticket], error: OverloadedError | StoreRejectedError) -> int:
+def _fail(tickets: Sequence[Ticket], error: StoreRejectedError) -> int:
     """Answer tickets whose entries were certainly not stored; return the sum of their amounts."""
-    unused = 0
     for ticket in tickets:
         ticket.fail(error)
-        unused += ticket.entry.amount
-    return unused
+    return _sum(tickets)

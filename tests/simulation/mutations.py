@@ -139,37 +139,45 @@ MUTATIONS: Final = (
         "counters.writer:EntryWriter._write_batch",
         (
             (
-                """await asyncio.gather(*(self._look_for(key, slots, ticket) for ticket in pending.values()))
-            return unused""",
-                'return unused + _fail(pending.values(), OverloadedError("in doubt"))',
+                """await asyncio.gather(*(self._look_for(ticket) for ticket in live))
+        return unused""",
+                """for ticket in live:
+            ticket.fail(OverloadedError("in doubt"))
+        return _sum(tickets)""",
             ),
         ),
     ),
     Mutation(
         "write of unknown outcome sent again",
-        "counters.writer:EntryWriter._write_batch",
-        (
-            (
-                """await asyncio.gather(*(self._look_for(key, slots, ticket) for ticket in pending.values()))
-            return unused""",
-                "pass",
-            ),
-        ),
+        "counters.writer:EntryWriter._send",
+        (("except NotAppliedError:", "except (NotAppliedError, OutcomeUnknownError):"),),
+    ),
+    Mutation(
+        "reservation of a doubtful write in the backlog given back",
+        "counters.writer:EntryWriter._write_later",
+        (("return 0\n    except", "return ticket.entry.amount\n    except"),),
     ),
     Mutation(
         "insert of unknown outcome sent again",
         "counters.writer:EntryWriter._insert",
-        (("await self._look_for(key, slots, ticket)\n            return 0", "pass"),),
+        (("await self._look_for(ticket)\n            return 0", "pass"),),
     ),
     Mutation(
         "reservation of a replay kept",
         "counters.writer:EntryWriter._insert",
-        (("return ticket.entry.amount", "return 0"),),
+        (
+            (
+                """ticket.replay(taken_by)
+            return ticket.entry.amount""",
+                """ticket.replay(taken_by)
+            return 0""",
+            ),
+        ),
     ),
     Mutation(
         "entry write started after the deadline",
-        "counters.writer:_drop_expired",
-        (("if not pending[entry_id].is_live(now)", "if False"),),
+        "counters.tickets:Ticket.may_be_written",
+        (("self.is_live(now)", "True"),),
     ),
     Mutation(
         "lane at the limit refuses from a look of any age",

@@ -1,0 +1,187 @@
+"""A lane's backlog: entries that the ledger did not take at once (``docs/design.md``, section 4, step 2).
+
+A slot of a ledger takes 1,000 writes a second, from all processes together. What it refuses waits here, the entries of
+all batches in one line, and goes in full calls, one at a time and at a rate that follows what is taken. Were each batch
+repeated for itself, there would be a call for every few entries, and more of them the less comes through.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import Final, NamedTuple
+
+from counters.errors import OutcomeUnknownError, StoreRejectedError
+from counters.tickets import Ticket
+
+BATCH_MAX: Final = 25
+"""Most entries in one call; DynamoDB's limit for BatchWriteItem."""
+
+
+class Rate:
+    """How many entries a second to send to a ledger that others send to as well, when nobody knows how many.
+
+    Twice of what it took lately, and a little more. Twice, because whoever sends only what is taken never learns that
+    more would be; refused entries cost nothing, and few calls. A little more, so that all come to have an equal share:
+    it is worth the most to those who have the least. If the ledger takes D from n senders, a sender's part p becomes
+    D (2p + a) / (2D + na), whose only fixed point is D / n.
+    """
+
+    _MORE_PER_S: Final = 40.0
+    """What 25 senders may add without offering more than twice of what a slot takes."""
+
+    _LATELY_S: Final = 1.0
+
+    def __init__(self) -> None:
+        self._taken_per_s = 0.0
+        self._noted_at = -math.inf
+        self._refused_at = -math.inf
+
+    def note(self, now: float, taken: int, refused: int) -> None:
+        """Take in what became of the entries of a call."""
+        faded = math.exp((self._noted_at - now) / self._LATELY_S)
+        self._taken_per_s = self._taken_per_s * faded + taken / self._LATELY_S
+        self._noted_at = now
+        if refused:
+            self._refused_at = now
+
+    def is_free(self, now: float) -> bool:
+        """Tell whether nothing was refused lately, so that there is no need for a rate."""
+        return now - self._refused_at > self._LATELY_S
+
+    def taken_in(self, seconds: float) -> float:
+        """Return how many entries may be taken in so many seconds, if it goes on as lately."""
+        return self._taken_per_s * seconds
+
+    def time_for_s(self, entries: int) -> float:
+        """Return how long this rate takes for so many entries, in seconds."""
+        return entries / (2 * self._taken_per_s + self._MORE_PER_S)
+
+
+class _Waiting(NamedTuple):
+    ticket: Ticket
+    is_written: asyncio.Future[bool]
+
+
+class Backlog:
+    """Writes what is left of batches, the oldest first."""
+
+    def __init__(self, send: Callable[[Sequence[Ticket]], Awaitable[list[Ticket]]], random: Random) -> None:
+        """Make an empty backlog.
+
+        Args:
+            send: Makes one call for up to ``BATCH_MAX`` entries; returns the tickets of those that are certainly not
+                stored, and raises what ``write`` does.
+            random: Source of the jitter.
+        """
+        self._send = send
+        self._random = random
+        self._rate = Rate()
+        self._next_at = -math.inf
+        self._line: deque[_Waiting] = deque()
+        self._under_way = 0
+        self._size = BATCH_MAX
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many entries wait, those of the call under way among them."""
+        return len(self._line) + self._under_way
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing waits and the ledger took all that came lately."""
+        return not self.size and self._rate.is_free(asyncio.get_running_loop().time())
+
+    def takes_in(self, seconds: float) -> float:
+        """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""
+        return math.inf if self.is_free else max(BATCH_MAX, self._rate.taken_in(seconds))
+
+    def note(self, *, taken: int, refused: int) -> None:
+        """Take in what the ledger did with entries that were not sent from here."""
+        self._rate.note(asyncio.get_running_loop().time(), taken, refused)
+
+    async def try_at_once(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Send entries now, if it is free; return those that are still to be written.
+
+        Raises:
+            OutcomeUnknownError: Nobody knows of any of them.
+            StoreRejectedError: None of them will ever be stored.
+        """
+        return await self._call(tickets) if self.is_free else [*tickets]
+
+    async def write(self, ticket: Ticket) -> bool:
+        """Write an entry when its turn comes.
+
+        Returns:
+            True when it is stored, False when its time was up before: then it certainly is not.
+
+        Raises:
+            OutcomeUnknownError: Nobody knows.
+            StoreRejectedError: It will never be stored.
+        """
+        waiting = _Waiting(ticket, asyncio.get_running_loop().create_future())
+        self._line.append(waiting)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await waiting.is_written
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._line:
+                await asyncio.sleep(self._next_at - loop.time())
+                batch = self._take()
+                if batch:
+                    await self._repeat(batch)
+        finally:
+            self._worker = None
+
+    def _take(self) -> dict[Ticket, asyncio.Future[bool]]:
+        """Take the oldest out of the line, as many as fit into a call; those whose time is up are done."""
+        now = asyncio.get_running_loop().time()
+        batch: dict[Ticket, asyncio.Future[bool]] = {}
+        while self._line and len(batch) < self._size:
+            ticket, is_written = self._line.popleft()
+            if ticket.may_be_written(now):
+                batch[ticket] = is_written
+            else:
+                _resolve(is_written, result=False)
+        return batch
+
+    async def _repeat(self, batch: dict[Ticket, asyncio.Future[bool]]) -> None:
+        self._under_way = len(batch)
+        try:
+            # Not cut short when the first one's time is up, which would leave all of them in doubt: who is out of time
+            # has been answered, and the client bounds each call.
+            left = await self._call([*batch])
+        except (OutcomeUnknownError, StoreRejectedError) as error:
+            for is_written in batch.values():
+                _fail(is_written, error)
+            return
+        finally:
+            self._under_way = 0
+        self._line.extendleft(_Waiting(ticket, batch.pop(ticket)) for ticket in reversed(left))
+        for is_written in batch.values():
+            _resolve(is_written, result=True)
+
+    async def _call(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Make one call; the next one for what is left is due when the rate allows it."""
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        left = await self._send(tickets)
+        self.note(taken=len(tickets) - len(left), refused=len(left))
+        self._size = min(BATCH_MAX, 2 * (len(tickets) - len(left)) + 1)
+        self._next_at = started_at + self._rate.time_for_s(len(tickets)) * self._random.uniform(0.5, 1.5)
+        return left
+
+
+def _resolve(is_written: asyncio.Future[bool], *, result: bool) -> None:
+    if not is_written.done():
+        is_written.set_result(result)
+
+
+def _fail(is_written: asyncio.Future[bool], error: Exception) -> None:
+    if not is_written.done():
+        is_written.set_exception(error)
