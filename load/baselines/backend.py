@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from counters.accounts import AccountView
 from counters.keys import SERVICES, CounterKey
 from counters.model import Account, Counter, Created, Enforcement
+from load.baselines.conditional import Conditional
 from load.baselines.eventual_only import EventualOnly
 from load.baselines.read_check import ReadCheck
 from load.baselines.sharded import Sharded
@@ -39,6 +40,7 @@ class BaselineEntries(Protocol):
 
 BASELINES: Final[Mapping[str, Callable[[BaselineTable], BaselineEntries]]] = {
     "transactional": Transactional,
+    "conditional": Conditional,
     "read-check": ReadCheck,
     "sharded": Sharded,
     "eventual-only": EventualOnly,

@@ -29,6 +29,7 @@ class Strategy(NamedTuple):
 
 STRATEGIES: Final = (
     Strategy("transactional", "one TransactWriteItems a create: put, and count + 1 if count < limit", "transactional"),
+    Strategy("conditional", "ADD to the counter if count < limit, then put", "conditional"),
     Strategy("read-check", "read account and counter, check, put, ADD to the counter", "read-check"),
     Strategy("sharded", "read account and 10 shards, check their sum, put, ADD to one shard", "sharded"),
     Strategy("eventual only", "read the counter, check, put; a Lambda counts from the stream", STREAM_FED),

@@ -1,13 +1,17 @@
 """What each baseline owes when nobody disagrees with it, behind the API's routes and on every backend."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient
 
 from api.app import create_app
-from counters.dynamodb import open_client
+from counters.dynamodb import DynamoClient, open_client
+from counters.dynamodb.wire import AnswerError
 from load.baselines import layout
 from load.baselines.backend import BASELINES, make_backend
 from load.baselines.deployment import STREAM_FED
@@ -114,3 +118,26 @@ async def test_a_sharded_counter_is_spread(table: BaselineTable) -> None:
     counts = [layout.count_of(item) for item in answer["Responses"][table.name]]
     assert sum(counts) == 60
     assert len(counts) > 5, "60 draws of 10 that leave out 5 are one in a billion"
+
+
+async def test_a_conditional_counter_holds_its_limit_for_many_callers(table: BaselineTable) -> None:
+    async with api_over("conditional", table) as api:
+        body = {"username": "ada", "max_number_of_services": 10}
+        service = {"account_id": (await api.post("/accounts", json=body)).json()["id"], "name": "billing"}
+        answers = await asyncio.gather(*(api.post("/services", json=service) for _ in range(40)))
+    assert Counter(answer.status_code for answer in answers) == {HTTPStatus.CREATED: 10, HTTPStatus.CONFLICT: 30}
+
+
+async def test_a_conditional_counter_gets_back_the_room_of_an_entry_that_could_not_be_put(table: BaselineTable) -> None:
+    async def send(*, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        if action == "PutItem" and payload["Item"][layout.PK]["S"].startswith(layout.ENTRIES_PREFIX):
+            raise AnswerError(HTTPStatus.BAD_REQUEST, "ThrottlingException", {})
+        return await table.client.send(action=action, payload=payload)
+
+    async with api_over("conditional", BaselineTable(DynamoClient(send), table.name)) as api:
+        body = {"username": "ada", "max_number_of_services": 1}
+        account_id = (await api.post("/accounts", json=body)).json()["id"]
+        answer = await api.post("/services", json={"account_id": account_id, "name": "billing"})
+    assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    counter = await table.read(account_id, layout.counter_key(account_id), consistent=True)
+    assert layout.count_of(counter) == 0

@@ -11,5 +11,5 @@ def test_bad_arguments_are_answered_with_the_usage(arguments: list[str], monkeyp
     with pytest.raises(SystemExit) as ended:
         server.main()
     assert ended.value.code == (
-        "usage: python -m load.server engine|transactional|read-check|sharded|eventual-only [units] [sdk]"
+        "usage: python -m load.server engine|transactional|conditional|read-check|sharded|eventual-only [units] [sdk]"
     )
