@@ -40,8 +40,8 @@ class Conditional:
 
     @staticmethod
     def items_of_account(account_id: str, limit: int) -> list[Item]:
-        """Return what a new account is: the limit is beside the count, so that a condition can compare them."""
-        return [{**layout.counter_key(account_id), **layout.counted(0), **layout.limited(limit)}]
+        """Return what a new account is."""
+        return [layout.limited_counter(account_id, limit)]
 
     async def create(self, key: CounterKey, name: str, entry_id: str | None = None) -> Created:
         """Add an entry if the counter has room."""
@@ -59,15 +59,7 @@ class Conditional:
         """Count one up; the answer to a refusal shows the counter, which saves a read."""
         with translated():
             try:
-                await self._table.client.update_item(
-                    TableName=self._table.name,
-                    Key=layout.counter_key(account_id),
-                    UpdateExpression="ADD #count :one",
-                    ConditionExpression="#count < #limit",
-                    ExpressionAttributeNames={"#count": layout.COUNT, "#limit": layout.LIMIT},
-                    ExpressionAttributeValues={":one": layout.number(1)},
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
+                await self._table.client.update_item(**layout.add_if_room(self._table.name, account_id))
             except ConditionFailedError as error:
                 counter = error.fields.get("Item")
                 if counter is None:

@@ -66,6 +66,27 @@ def limited(limit: int) -> Item:
     return {LIMIT: number(limit)}
 
 
+def limited_counter(account_id: str, limit: int) -> Item:
+    """Return a new counter with its limit beside its count, so that a condition can compare them."""
+    return {**counter_key(account_id), **counted(0), **limited(limit)}
+
+
+def add_if_room(table: str, account_id: str) -> Item:
+    """Return the update that counts one more in such a counter, on the condition that there is room.
+
+    A refusal shows the counter.
+    """
+    return {
+        "TableName": table,
+        "Key": counter_key(account_id),
+        "UpdateExpression": "ADD #count :one",
+        "ConditionExpression": "#count < #limit",
+        "ExpressionAttributeNames": {"#count": COUNT, "#limit": LIMIT},
+        "ExpressionAttributeValues": {":one": number(1)},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
 def count_of(item: Mapping[str, Any]) -> int:
     """Return what a counter says."""
     return int(item[COUNT]["N"])

@@ -29,22 +29,14 @@ class Transactional:
 
     @staticmethod
     def items_of_account(account_id: str, limit: int) -> list[Item]:
-        """Return what a new account is: the limit is beside the count, so that a condition can compare them."""
-        return [{**layout.counter_key(account_id), **layout.counted(0), **layout.limited(limit)}]
+        """Return what a new account is."""
+        return [layout.limited_counter(account_id, limit)]
 
     async def create(self, key: CounterKey, name: str, entry_id: str | None = None) -> Created:
         """Add an entry if the counter has room."""
         entry = new_entry(name, entry_id)
         put = {"TableName": self._table.name, "Item": entry_item(key.account_id, entry)}
-        count = {
-            "TableName": self._table.name,
-            "Key": layout.counter_key(key.account_id),
-            "UpdateExpression": "ADD #count :one",
-            "ConditionExpression": "#count < #limit",
-            "ExpressionAttributeNames": {"#count": layout.COUNT, "#limit": layout.LIMIT},
-            "ExpressionAttributeValues": {":one": layout.number(1)},
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
+        count = layout.add_if_room(self._table.name, key.account_id)
         await self._transact({"Put": put}, {"Update": count}, key.account_id, entry.id)
         return Created(entry, replayed=False)
 
