@@ -121,6 +121,6 @@ class CpuCosts(msgspec.Struct, frozen=True, kw_only=True):
         return (self.batch if is_batch else self.call).of_s(items)
 
 
-CPU: Final = CpuCosts(request_ms=0.15, call=Cost(0.50), batch=Cost(0.47, 0.016))
+CPU: Final = CpuCosts(request_ms=0.10, call=Cost(0.19), batch=Cost(0.17, 0.0056))
 NO_CPU: Final = CpuCosts(request_ms=0.0, call=Cost(0.0), batch=Cost(0.0))
 """Processes of as many cores as they can use: what is left is DynamoDB's share."""
