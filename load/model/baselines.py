@@ -4,7 +4,9 @@ They share no code with the engine. Retries are those of the SDK's standard mode
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from counters import keys
@@ -64,11 +66,16 @@ class Baseline:
 
         return await self._send(Call.GET if len(pks) == 1 else Call.BATCH_GET, effect, len(pks))
 
-    async def _add_one(self, key: PrimaryKey) -> None:
+    async def _add(self, key: PrimaryKey, delta: int, limit: float = math.inf) -> None:
+        """Change a counter if it is below a limit; it costs the same if it is not."""
+
         async def effect() -> int:
             self._table.write(key)
+            count = self._counts.get(key.pk, 0)
+            if count >= limit:
+                raise LimitError
             self._table.usage.flushes += 1
-            self._counts[key.pk] = self._counts.get(key.pk, 0) + 1
+            self._counts[key.pk] = count + delta
             return 0
 
         await self._send(Call.UPDATE, effect)
@@ -122,6 +129,21 @@ class RetriedTransactional(Transactional):
     _ATTEMPTS = _OWN_ATTEMPTS
 
 
+class Conditional(Baseline):
+    """Count one up if there is room, and put the entry; if that fails, count one down, as far as that works."""
+
+    async def create(self, key: CounterKey) -> None:
+        """See ``Baseline``."""
+        counter = keys.counter_key(key)
+        await self._add(counter, 1, self._limit)
+        try:
+            await self._put_entry(key)
+        except ThrottledError:
+            with suppress(ThrottledError):
+                await self._add(counter, -1)
+            raise
+
+
 class AtomicUpdate(Baseline):
     """Read the counter, look whether there is room, put the entry, and count one up. It may go over the limit."""
 
@@ -131,7 +153,7 @@ class AtomicUpdate(Baseline):
         if await self._read(counter.pk) >= self._limit:
             raise LimitError
         await self._put_entry(key)
-        await self._add_one(counter)
+        await self._add(counter, 1)
 
 
 class Sharded(Baseline):
@@ -144,4 +166,4 @@ class Sharded(Baseline):
         if await self._read(*shards) >= self._limit:
             raise LimitError
         await self._put_entry(key)
-        await self._add_one(PrimaryKey(self._client.random.choice(shards), counter.sk))
+        await self._add(PrimaryKey(self._client.random.choice(shards), counter.sk), 1)

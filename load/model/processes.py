@@ -13,6 +13,7 @@ from counters.model import Account, Counter, Enforcement
 from load.model.baselines import (
     AtomicUpdate,
     Baseline,
+    Conditional,
     LimitError,
     RetriedTransactional,
     Sharded,
@@ -33,6 +34,7 @@ _START_S: Final = 0.1
 _BASELINES: Final[dict[Strategy, type[Baseline]]] = {
     Strategy.TRANSACTIONAL: Transactional,
     Strategy.RETRIED_TRANSACTIONAL: RetriedTransactional,
+    Strategy.CONDITIONAL: Conditional,
     Strategy.ATOMIC_UPDATE: AtomicUpdate,
     Strategy.SHARDED: Sharded,
 }

@@ -19,6 +19,7 @@ class Strategy(StrEnum):
     HYBRID = "hybrid"
     TRANSACTIONAL = "transactional"
     RETRIED_TRANSACTIONAL = "transactional, 5 tries"
+    CONDITIONAL = "conditional"
     ATOMIC_UPDATE = "atomic update"
     SHARDED = "sharded, N=10"
 

@@ -47,6 +47,7 @@ _LINES: Final = {
     "hybrid": Line(HYBRID, "s", 4.5, "-"),
     "transactional": Line(WARNING, "^"),
     "transactional, 5 tries": Line("#cc79a7", "v"),
+    "conditional": Line("#56b4e9", "P"),
     "atomic update": Line("#b8860b", "D"),
     "sharded, N=10": Line(MUTED, "X"),
 }

@@ -11,7 +11,7 @@ import pytest
 
 from counters import keys
 from load.model.assumptions import BURST_S, CPU, SPLIT_AFTER_S, WRITE_UNITS_PER_S, Call, CpuCosts, Latency, latency_of
-from load.model.baselines import RetriedTransactional, Transactional
+from load.model.baselines import Conditional, RetriedTransactional, Transactional
 from load.model.client import AwsNetwork, Client
 from load.model.partitions import Partitions
 from load.model.questions import Findings, Report, questions, to_markdown
@@ -119,6 +119,15 @@ class TestBaselines:
         assert outcomes == ["created", "created"]
         assert table.usage.conflicts
 
+    @in_virtual_time
+    async def test_a_conditional_update_gives_back_the_room_of_an_entry_that_was_throttled(self) -> None:
+        key = keys.CounterKey("account", "services")
+        table = ThrottledLedger(keys.counter_key(key))
+        with pytest.raises(ThrottledError):
+            await Conditional(client(table, 1), 10, 1).create(key)
+        assert table.usage.flushes == 2
+        assert table.counts[keys.counter_key(key).pk] == table.entries[key] == 0
+
     async def create(self, baseline: Transactional) -> str:
         """Return what became of a create on the one counter."""
         try:
@@ -126,6 +135,19 @@ class TestBaselines:
         except ConflictError as error:
             return type(error).__name__
         return "created"
+
+
+class ThrottledLedger(Table):
+    """A table that takes writes of one counter, and no others."""
+
+    def __init__(self, counter: keys.PrimaryKey) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def write(self, key: keys.PrimaryKey, spread: float | None = None) -> None:
+        if key != self._counter:
+            raise ThrottledError(key.pk)
+        super().write(key, spread)
 
 
 def client(table: Table, seed: int) -> Client:
@@ -155,6 +177,10 @@ class TestRuns:
         result = run(small(limit=100, window_s=1.0))
         assert result.overshoot == 0
         assert run(small(limit=100, warm_up_s=0.0, window_s=1.0)).creates_per_s == 100
+
+    def test_a_conditional_update_fills_the_limit_and_never_goes_over_it(self) -> None:
+        result = run(small(Strategy.CONDITIONAL, limit=100, warm_up_s=0.0, window_s=1.0))
+        assert (result.creates_per_s, result.overshoot) == (100, 0)
 
     def test_a_counter_that_is_read_and_then_counted_up_goes_over_the_limit(self) -> None:
         assert run(small(Strategy.ATOMIC_UPDATE, limit=100, window_s=1.0)).overshoot > 0
