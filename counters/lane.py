@@ -24,7 +24,6 @@ from counters.backlog import BATCH_MAX
 from counters.errors import (
     AccountNotFoundError,
     CounterError,
-    LimitReachedError,
     NotAppliedError,
     OutcomeUnknownError,
     OverloadedError,
@@ -34,6 +33,7 @@ from counters.healing import Healer
 from counters.ids import Clock
 from counters.keys import CounterKey
 from counters.model import Change, Changed, Counter, Enforcement
+from counters.refusals import Refusals
 from counters.retry import Pace, repeat
 from counters.store import Store
 from counters.tickets import Adjustment, Ticket
@@ -88,9 +88,7 @@ class Lane:
         self._seen: Counter | None = None
         self._seen_at = 0.0
         self._flushed_at = -math.inf
-        self._healing: asyncio.Task[None] | None = None
-        self._heal_again_at = -math.inf
-        self._waiting: list[Ticket] = []
+        self._refusals = Refusals(key, healer, self._try_again)
         self._worker: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
         self._writing = 0
@@ -100,7 +98,7 @@ class Lane:
     @property
     def is_busy(self) -> bool:
         """Whether anything is queued, in flight or being written."""
-        return self._worker is not None or self._healing is not None or bool(self._writes)
+        return self._worker is not None or self._refusals.healing is not None or bool(self._writes)
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a create; its ticket gets the answer.
@@ -108,7 +106,7 @@ class Lane:
         Raises:
             OverloadedError: The lane's queue is full, or too long for what the ledger takes.
         """
-        if len(self._queue) + len(self._waiting) + self._writing >= self._settings.queue_max:
+        if len(self._queue) + self._refusals.waiting + self._writing >= self._settings.queue_max:
             raise OverloadedError("Too many operations wait for this counter; try again.")
         if len(self._queue) > BATCH_MAX and len(self._queue) > self._writer.takes_in(self._settings.queue_max_s):
             raise OverloadedError("More is to be stored for this counter than can be in time; try again.")
@@ -153,7 +151,7 @@ class Lane:
     async def drain(self) -> None:
         """Wait until everything that was let in is flushed and written."""
         while self.is_busy:
-            background = (self._worker, self._healing, *self._writes)
+            background = (self._worker, self._refusals.healing, *self._writes)
             await asyncio.wait([task for task in background if task is not None])
 
     def _queue_adjustment(self, delta: int, epoch: int | None, in_flight: int = 0) -> Adjustment:
@@ -345,7 +343,7 @@ class Lane:
         return [one for one in adjustments if one.epoch in {None, counter.epoch}]
 
     def _refuse_what_does_not_fit(self, counter: Counter, tickets: Sequence[Ticket], in_use: int) -> list[Ticket]:
-        """Answer the tickets that do not fit under the limit, or heal the counter first; return those that fit."""
+        """Return the tickets that fit under the limit; refuse the others."""
         granted, refused = [], []
         decisions = admit(counter, [ticket.entry.amount for ticket in tickets], in_use)
         for ticket, fits in zip(tickets, decisions, strict=True):
@@ -354,36 +352,17 @@ class Lane:
                 in_use += ticket.entry.amount
             else:
                 refused.append(ticket)
-        if refused and (self._healing is not None or self._may_heal(counter)):
-            self._await_healing(refused)
-        elif counter.limit is not None:
+        if refused:
             # Those just granted count too: "479 of 500 in use" would be no reason to refuse.
-            for ticket in refused:
-                ticket.fail(LimitReachedError(counter.limit, in_use))
+            self._refusals.refuse(counter, refused, in_use)
         return granted
 
-    def _may_heal(self, counter: Counter) -> bool:
-        now = asyncio.get_running_loop().time()
-        return now >= self._heal_again_at and self._healer.needs_healing(counter)
-
-    def _await_healing(self, refused: Sequence[Ticket]) -> None:
-        """Heal in the background, then let the refused try again; nobody else waits for it."""
-        self._waiting += refused
-        if self._healing is None:
-            self._healing = asyncio.create_task(self._heal())
-
-    async def _heal(self) -> None:
-        try:
-            self._learn((await self._healer.heal(self._key)).after)
-        except CounterError as error:
-            logger.info("counter.not_healed", extra={"fields": {**self._key._asdict(), "reason": str(error)}})
-        finally:
-            # Once in a while, whatever comes of it: a storm of refusals must not become one of recounts.
-            self._heal_again_at = asyncio.get_running_loop().time() + self._healer.quiet_s
-            self._healing = None
-            refused, self._waiting = self._waiting, []
-            self._put_back(refused, [])
-            self._wake()
+    def _try_again(self, healed: Counter | None, tickets: list[Ticket]) -> None:
+        """Queue those that waited for a healing."""
+        if healed is not None:
+            self._learn(healed)
+        self._put_back(tickets, [])
+        self._wake()
 
     def _learn(self, counter: Counter) -> None:
         if self._seen is not None and counter.revision < self._seen.revision:

@@ -1,0 +1,72 @@
+"""Creates that find no room: refused, or first kept waiting for a healing that may find some (section 7)."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from counters.errors import CounterError, LimitReachedError
+from counters.healing import Healer
+from counters.keys import CounterKey
+from counters.model import Counter
+from counters.tickets import Ticket
+
+logger = logging.getLogger(__name__)
+
+
+class Refusals:
+    """Refuses the creates of one lane. Who does fit, and deletes, never wait for a healing."""
+
+    def __init__(
+        self, key: CounterKey, healer: Healer, try_again: Callable[[Counter | None, list[Ticket]], None]
+    ) -> None:
+        """Make it for a lane.
+
+        Args:
+            key: The lane's counter.
+            healer: Recounts it.
+            try_again: Gets those that waited, and the counter as a healing left it, or None when it was not healed.
+        """
+        self._key = key
+        self._healer = healer
+        self._try_again = try_again
+        self._waiting: list[Ticket] = []
+        self._heal_again_at = 0.0
+        self.healing: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a healing."""
+        return len(self._waiting)
+
+    def refuse(self, counter: Counter, tickets: Sequence[Ticket], in_use: int) -> None:
+        """Answer creates that do not fit, or heal the counter first, in the background, and let them try again.
+
+        Args:
+            counter: As last seen.
+            tickets: What does not fit; none do when there is no limit.
+            in_use: What the limit was compared with.
+        """
+        if self.healing is not None or self._may_heal(counter):
+            self._waiting += tickets
+            if self.healing is None:
+                self.healing = asyncio.create_task(self._heal())
+        elif counter.limit is not None:
+            for ticket in tickets:
+                ticket.fail(LimitReachedError(counter.limit, in_use))
+
+    def _may_heal(self, counter: Counter) -> bool:
+        now = asyncio.get_running_loop().time()
+        return now >= self._heal_again_at and self._healer.needs_healing(counter)
+
+    async def _heal(self) -> None:
+        healed = None
+        try:
+            healed = (await self._healer.heal(self._key)).after
+        except CounterError as error:
+            logger.info("counter.not_healed", extra={"fields": {**self._key._asdict(), "reason": str(error)}})
+        finally:
+            # Once in a while, whatever comes of it: a storm of refusals must not become one of recounts.
+            self._heal_again_at = asyncio.get_running_loop().time() + self._healer.quiet_s
+            self.healing = None
+            tickets, self._waiting = self._waiting, []
+            self._try_again(healed, tickets)
