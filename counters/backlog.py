@@ -37,6 +37,7 @@ class Rate:
         self._taken_per_s = 0.0
         self._noted_at = -math.inf
         self._refused_at = -math.inf
+        self._bound_since = math.inf
 
     def note(self, now: float, taken: int, refused: int) -> None:
         """Take in what became of the entries of a call."""
@@ -44,11 +45,17 @@ class Rate:
         self._taken_per_s = self._taken_per_s * faded + taken / self._LATELY_S
         self._noted_at = now
         if refused:
+            if self.is_free(now):
+                self._bound_since = now
             self._refused_at = now
 
     def is_free(self, now: float) -> bool:
         """Tell whether nothing was refused lately, so that there is no need for a rate."""
         return now - self._refused_at > self._LATELY_S
+
+    def is_known(self, now: float) -> bool:
+        """Tell whether there was need for a rate for so long that it tells what is taken."""
+        return not self.is_free(now) and now - self._bound_since > self._LATELY_S / 2
 
     def taken_in(self, seconds: float) -> float:
         """Return how many entries may be taken in so many seconds, if it goes on as lately."""
@@ -93,6 +100,11 @@ class Backlog:
     def is_free(self) -> bool:
         """Whether nothing waits and the ledger took all that came lately."""
         return not self.size and self._rate.is_free(asyncio.get_running_loop().time())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the ledger took less than came for more than a moment."""
+        return self._rate.is_known(asyncio.get_running_loop().time())
 
     def takes_in(self, seconds: float) -> float:
         """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""

@@ -108,10 +108,15 @@ class Lane:
         """
         if len(self._queue) + self._refusals.waiting + self._writing >= self._settings.queue_max:
             raise OverloadedError("Too many operations wait for this counter; try again.")
-        if len(self._queue) > BATCH_MAX and len(self._queue) > self._writer.takes_in(self._settings.queue_max_s):
+        if len(self._queue) > BATCH_MAX and self._is_queue_too_long:
             raise OverloadedError("More is to be stored for this counter than can be in time; try again.")
         self._queue.append(ticket)
         self._wake()
+
+    @property
+    def _is_queue_too_long(self) -> bool:
+        """Whether the ledger would take longer than bearable for all that queues already."""
+        return self._writer.is_behind and len(self._queue) > self._writer.takes_in(self._settings.queue_max_s)
 
     async def adjust(self, delta: int, epoch: int | None, deadline: float) -> None:
         """Add to ``best_effort`` without asking the limit; returns when the flush that carries it is done.

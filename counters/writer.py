@@ -55,6 +55,11 @@ class EntryWriter:
         """How many entries wait because the ledger did not take them at once."""
         return self._backlog.size + self._inserts_waiting
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the ledger took less than came for more than a moment."""
+        return self._backlog.is_behind
+
     def takes_in(self, seconds: float) -> float:
         """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""
         return self._backlog.takes_in(seconds)

@@ -204,6 +204,19 @@ class TestHoldingBack:
         assert served_s[-1] < 3.0
 
     @in_virtual_time
+    async def test_nobody_is_turned_away_for_a_moment_of_throttling(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=LIMIT)
+        store.fail("write_entries", *[Fault.THROTTLED] * 10)
+        early = asyncio.gather(*creates(engine.entries, key, 100))
+        await asyncio.sleep(3.5 * LATENCY_S)
+        late = asyncio.gather(*creates(engine.entries, key, 100))
+        await asyncio.sleep(LATENCY_S)
+        await asyncio.gather(early, late, *creates(engine.entries, key, 100))
+        assert store.total(key) == store.counter(key).best_effort == 300
+
+    @in_virtual_time
     async def test_a_delete_does_not_wait_for_the_backlog(self) -> None:
         store = WatchedStore(LATENCY_S)
         engine = make_engine(store)
