@@ -8,11 +8,13 @@ repeated for itself, there would be a call for every few entries, and more of th
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Final, NamedTuple
 
-from counters.errors import OutcomeUnknownError, StoreRejectedError
+from counters.errors import NotAppliedError, OutcomeUnknownError, StoreRejectedError
+from counters.keys import CounterKey
+from counters.store import Store
 from counters.tickets import Ticket
 
 BATCH_MAX: Final = 25
@@ -74,16 +76,11 @@ class _Waiting(NamedTuple):
 class Backlog:
     """Writes what is left of batches, the oldest first."""
 
-    def __init__(self, send: Callable[[Sequence[Ticket]], Awaitable[list[Ticket]]], random: Random) -> None:
-        """Make an empty backlog.
-
-        Args:
-            send: Makes one call for up to ``BATCH_MAX`` entries; returns the tickets of those that are certainly not
-                stored, and raises what ``write`` does.
-            random: Source of the jitter.
-        """
-        self._send = send
+    def __init__(self, key: CounterKey, store: Store, random: Random) -> None:
+        self._key = key
+        self._store = store
         self._random = random
+        self._slots = 1
         self._rate = Rate()
         self._next_at = -math.inf
         self._line: deque[_Waiting] = deque()
@@ -114,13 +111,18 @@ class Backlog:
         """Take in what the ledger did with entries that were not sent from here."""
         self._rate.note(asyncio.get_running_loop().time(), taken, refused)
 
-    async def try_at_once(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+    async def try_at_once(self, slots: int, tickets: Sequence[Ticket]) -> list[Ticket]:
         """Send entries now, if it is free; return those that are still to be written.
+
+        Args:
+            slots: Partitions of the ledger, the same at each call.
+            tickets: Whose entries to write, ``BATCH_MAX`` at most.
 
         Raises:
             OutcomeUnknownError: Nobody knows of any of them.
             StoreRejectedError: None of them will ever be stored.
         """
+        self._slots = slots
         return await self._call(tickets) if self.is_free else [*tickets]
 
     async def write(self, ticket: Ticket) -> bool:
@@ -186,6 +188,26 @@ class Backlog:
         self.note(taken=len(tickets) - len(left), refused=len(left))
         self._size = min(BATCH_MAX, 2 * (len(tickets) - len(left)) + 1)
         self._next_at = started_at + self._rate.time_for_s(len(tickets)) * self._random.uniform(0.5, 1.5)
+        return left
+
+    async def _send(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Make one call; answer those whose entries are durable, and return those of entries that are not stored.
+
+        Raises:
+            OutcomeUnknownError: Nobody knows of any of them.
+            StoreRejectedError: None of them ever will be.
+        """
+        try:
+            unwritten = await self._store.write_entries(self._key, self._slots, [ticket.entry for ticket in tickets])
+        except NotAppliedError:
+            return [*tickets]
+        left_ids = {entry.id for entry in unwritten}
+        left = []
+        for ticket in tickets:
+            if ticket.entry.id in left_ids:
+                left.append(ticket)
+            else:
+                ticket.store()
         return left
 
 

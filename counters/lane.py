@@ -88,7 +88,7 @@ class Lane:
         self._seen: Counter | None = None
         self._seen_at = 0.0
         self._flushed_at = -math.inf
-        self._refusals = Refusals(key, healer, self._try_again)
+        self._refusals = Refusals(key, healer)
         self._worker: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
         self._writing = 0
@@ -359,7 +359,7 @@ class Lane:
                 refused.append(ticket)
         if refused:
             # Those just granted count too: "479 of 500 in use" would be no reason to refuse.
-            self._refusals.refuse(counter, refused, in_use)
+            self._refusals.refuse(counter, refused, in_use, self._try_again)
         return granted
 
     def _try_again(self, healed: Counter | None, tickets: list[Ticket]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from counters.errors import CounterError, LimitReachedError
 from counters.healing import Healer
@@ -12,23 +13,16 @@ from counters.tickets import Ticket
 
 logger = logging.getLogger(__name__)
 
+TryAgain: TypeAlias = Callable[[Counter | None, list[Ticket]], None]
+"""Takes the creates that waited, and the counter as a healing left it, or None when it was not healed."""
+
 
 class Refusals:
     """Refuses the creates of one lane. Who does fit, and deletes, never wait for a healing."""
 
-    def __init__(
-        self, key: CounterKey, healer: Healer, try_again: Callable[[Counter | None, list[Ticket]], None]
-    ) -> None:
-        """Make it for a lane.
-
-        Args:
-            key: The lane's counter.
-            healer: Recounts it.
-            try_again: Gets those that waited, and the counter as a healing left it, or None when it was not healed.
-        """
+    def __init__(self, key: CounterKey, healer: Healer) -> None:
         self._key = key
         self._healer = healer
-        self._try_again = try_again
         self._waiting: list[Ticket] = []
         self._heal_again_at = 0.0
         self.healing: asyncio.Task[None] | None = None
@@ -38,18 +32,20 @@ class Refusals:
         """How many wait for a healing."""
         return len(self._waiting)
 
-    def refuse(self, counter: Counter, tickets: Sequence[Ticket], in_use: int) -> None:
+    def refuse(self, counter: Counter, tickets: Sequence[Ticket], in_use: int, try_again: TryAgain) -> None:
         """Answer creates that do not fit, or heal the counter first, in the background, and let them try again.
 
         Args:
             counter: As last seen.
             tickets: What does not fit; none do when there is no limit.
             in_use: What the limit was compared with.
+            try_again: Gets those that waited. Not kept: a lane that is held by what it holds would stay in memory
+                until the garbage collector comes by.
         """
         if self.healing is not None or self._may_heal(counter):
             self._waiting += tickets
             if self.healing is None:
-                self.healing = asyncio.create_task(self._heal())
+                self.healing = asyncio.create_task(self._heal(try_again))
         elif counter.limit is not None:
             for ticket in tickets:
                 ticket.fail(LimitReachedError(counter.limit, in_use))
@@ -58,7 +54,7 @@ class Refusals:
         now = asyncio.get_running_loop().time()
         return now >= self._heal_again_at and self._healer.needs_healing(counter)
 
-    async def _heal(self) -> None:
+    async def _heal(self, try_again: TryAgain) -> None:
         healed = None
         try:
             healed = (await self._healer.heal(self._key)).after
@@ -69,4 +65,4 @@ class Refusals:
             self._heal_again_at = asyncio.get_running_loop().time() + self._healer.quiet_s
             self.healing = None
             tickets, self._waiting = self._waiting, []
-            self._try_again(healed, tickets)
+            try_again(healed, tickets)

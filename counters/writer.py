@@ -46,7 +46,7 @@ class EntryWriter:
         self._key = key
         self._store = store
         self._random = random
-        self._backlog = Backlog(self._send, random)
+        self._backlog = Backlog(key, store, random)
         self._inserts_waiting = 0
         self._slots = 1
 
@@ -87,7 +87,7 @@ class EntryWriter:
             return unused
         try:
             async with asyncio.timeout_at(min(ticket.deadline for ticket in live)):
-                left = await self._backlog.try_at_once(live)
+                left = await self._backlog.try_at_once(self._slots, live)
         except (OutcomeUnknownError, TimeoutError):
             await asyncio.gather(*(self._look_for(ticket) for ticket in live))
             return unused
@@ -96,26 +96,6 @@ class EntryWriter:
         if left:
             unused += sum(await asyncio.gather(*map(self._write_later, left)))
         return unused
-
-    async def _send(self, tickets: Sequence[Ticket]) -> list[Ticket]:
-        """Make one call; answer those whose entries are durable, and return those of entries that are not stored.
-
-        Raises:
-            OutcomeUnknownError: Nobody knows of any of them.
-            StoreRejectedError: None of them ever will be.
-        """
-        try:
-            unwritten = await self._store.write_entries(self._key, self._slots, [ticket.entry for ticket in tickets])
-        except NotAppliedError:
-            return [*tickets]
-        left_ids = {entry.id for entry in unwritten}
-        left = []
-        for ticket in tickets:
-            if ticket.entry.id in left_ids:
-                left.append(ticket)
-            else:
-                ticket.store()
-        return left
 
     async def _write_later(self, ticket: Ticket) -> int:
         """Write an entry when its turn comes; return what was certainly not stored."""

@@ -149,7 +149,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "write of unknown outcome sent again",
-        "counters.writer:EntryWriter._send",
+        "counters.backlog:Backlog._send",
         (("except NotAppliedError:", "except (NotAppliedError, OutcomeUnknownError):"),),
     ),
     Mutation(

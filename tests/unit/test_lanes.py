@@ -1,6 +1,8 @@
 """Group commit, the limit, cheap refusals and the lanes' lifetime, on a store that takes time and fails as told."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -283,6 +285,20 @@ class TestLifetime:
         assert engine.lanes_in_use == 1
         await asyncio.sleep(20)
         assert engine.lanes_in_use == 0
+
+    @in_virtual_time
+    async def test_a_dropped_lane_leaves_memory_without_the_garbage_collector(self) -> None:
+        engine = make_engine(WatchedStore(), lanes=LaneSettings(idle_s=10))
+        key = await make_account(engine)
+        await engine.entries.create(key, "service")
+        lane = weakref.ref(engine._lanes.open(key))
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.sleep(30)
+            assert lane() is None
+        finally:
+            gc.enable()
 
     @in_virtual_time
     async def test_an_idle_engine_makes_no_calls(self) -> None:
