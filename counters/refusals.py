@@ -18,7 +18,11 @@ TryAgain: TypeAlias = Callable[[Counter | None, list[Ticket]], None]
 
 
 class Refusals:
-    """Refuses the creates of one lane. Who does fit, and deletes, never wait for a healing."""
+    """Refuses the creates of one lane. Who does fit, and deletes, never wait for a healing.
+
+    Attributes:
+        healing: The one under way; None when there is none.
+    """
 
     def __init__(self, key: CounterKey, healer: Healer) -> None:
         self._key = key
