@@ -186,6 +186,7 @@ class Backlog:
         started_at = loop.time()
         left = await self._send(tickets)
         self.note(taken=len(tickets) - len(left), refused=len(left))
+        # Large calls that find little room get less of it than small ones that come more often.
         self._size = min(BATCH_MAX, 2 * (len(tickets) - len(left)) + 1)
         self._next_at = started_at + self._rate.time_for_s(len(tickets)) * self._random.uniform(0.5, 1.5)
         return left
