@@ -1,8 +1,8 @@
 """A lane's backlog: entries that the ledger did not take at once (``docs/design.md``, section 4, step 2).
 
 A slot of a ledger takes 1,000 writes a second, from all processes together. What it refuses waits here, the entries of
-all batches in one line, and goes in full calls, one at a time and at a rate that follows what is taken. Were each batch
-repeated for itself, there would be a call for every few entries, and more of them the less comes through.
+all batches in one line, and goes in one call at a time, as large and as often as what is taken tells. Were each batch
+repeated for itself, there would be more calls the less comes through.
 """
 
 import asyncio
@@ -25,13 +25,14 @@ class Rate:
     """How many entries a second to send to a ledger that others send to as well, when nobody knows how many.
 
     Twice of what it took lately, and a little more. Twice, because whoever sends only what is taken never learns that
-    more would be; refused entries cost nothing, and few calls. A little more, so that all come to have an equal share:
-    it is worth the most to those who have the least. If the ledger takes D from n senders, a sender's part p becomes
-    D (2p + a) / (2D + na), whose only fixed point is D / n.
+    more would be; refused entries cost nothing, and few calls. A little more, so that shares come closer to each other:
+    it is worth the most to those who have the least. If the ledger took from all alike, D in all of n senders, a
+    sender's part p would become D (2p + a) / (2D + na), whose only fixed point is D / n. It does not quite: who sends
+    more often finds more room.
     """
 
     _MORE_PER_S: Final = 40.0
-    """What 25 senders may add without offering more than twice of what a slot takes."""
+    """With 25 senders that is what a slot takes, once more."""
 
     _LATELY_S: Final = 1.0
 
@@ -108,7 +109,7 @@ class Backlog:
         return math.inf if self.is_free else max(BATCH_MAX, self._rate.taken_in(seconds))
 
     def note(self, *, taken: int, refused: int) -> None:
-        """Take in what the ledger did with entries that were not sent from here."""
+        """Take in what the ledger did with the entries of a call, made here or elsewhere."""
         self._rate.note(asyncio.get_running_loop().time(), taken, refused)
 
     async def try_at_once(self, slots: int, tickets: Sequence[Ticket]) -> list[Ticket]:
@@ -181,15 +182,24 @@ class Backlog:
             _resolve(is_written, result=True)
 
     async def _call(self, tickets: Sequence[Ticket]) -> list[Ticket]:
-        """Make one call; the next one for what is left is due when the rate allows it."""
-        loop = asyncio.get_running_loop()
-        started_at = loop.time()
-        left = await self._send(tickets)
-        self.note(taken=len(tickets) - len(left), refused=len(left))
-        # Large calls that find little room get less of it than small ones that come more often.
-        self._size = min(BATCH_MAX, 2 * (len(tickets) - len(left)) + 1)
-        self._next_at = started_at + self._rate.time_for_s(len(tickets)) * self._random.uniform(0.5, 1.5)
-        return left
+        """Make one call, and decide on the size and the time of the next one for what is left.
+
+        While all gets through, the next call follows at once and is twice as large (slow start: Jacobson, SIGCOMM
+        1988), so that a moment of throttling is soon forgotten. Otherwise it waits for the rate, and is not much larger
+        than twice of what got through: large calls that find little room get less of it than small ones that come more
+        often. A call without an answer got nothing through: what broke it would break those of the whole line.
+        """
+        started_at = asyncio.get_running_loop().time()
+        taken = 0
+        try:
+            left = await self._send(tickets)
+            taken = len(tickets) - len(left)
+            self.note(taken=taken, refused=len(left))
+            return left
+        finally:
+            self._size = min(BATCH_MAX, 2 * taken + 1)
+            pause_s = self._rate.time_for_s(self._size) * self._random.uniform(0.5, 1.5)
+            self._next_at = started_at if taken == len(tickets) else started_at + pause_s
 
     async def _send(self, tickets: Sequence[Ticket]) -> list[Ticket]:
         """Make one call; answer those whose entries are durable, and return those of entries that are not stored.

@@ -109,7 +109,7 @@ class TestBacklog:
     """What the ledger refused waits in one line."""
 
     @in_virtual_time
-    async def test_what_is_left_of_many_batches_is_written_in_full_calls_one_at_a_time(self) -> None:
+    async def test_what_is_left_of_many_batches_is_written_in_few_calls_one_at_a_time(self) -> None:
         store = NarrowStore(entries_per_s=250)
         engine = make_engine(store)
         key = await make_account(engine, limit=LIMIT)
@@ -166,6 +166,17 @@ class TestBacklog:
         assert store.counter(key).best_effort == store.total(key) == 1
 
     @in_virtual_time
+    async def test_calls_that_are_not_answered_do_not_follow_each_other_at_once(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=LIMIT)
+        store.fail("write_entries", *[Fault.THROTTLED] * 4, *[Fault.REQUEST_LOST] * 100)
+        waiting = asyncio.gather(*creates(engine.entries, key, 100), return_exceptions=True)
+        await asyncio.sleep(0.5)
+        assert 4 + 10 < store.calls["write_entries"] < 4 + 40
+        await waiting
+
+    @in_virtual_time
     async def test_the_reservation_of_a_write_that_was_lost_in_it_stays(self) -> None:
         store = WatchedStore(LATENCY_S)
         engine = make_engine(store)
@@ -215,6 +226,15 @@ class TestHoldingBack:
         await asyncio.sleep(LATENCY_S)
         await asyncio.gather(early, late, *creates(engine.entries, key, 100))
         assert store.total(key) == store.counter(key).best_effort == 300
+
+    @in_virtual_time
+    async def test_a_moment_of_throttling_on_a_new_lane_is_soon_made_up_for(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=LIMIT)
+        store.fail("write_entries", *[Fault.THROTTLED] * 8)
+        await asyncio.gather(*creates(engine.entries, key, 100))
+        assert asyncio.get_running_loop().time() < 0.3
 
     @in_virtual_time
     async def test_a_delete_does_not_wait_for_the_backlog(self) -> None:
