@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from counters.errors import NotAppliedError, OutcomeUnknownError, StoreRejectedError
 from counters.keys import CounterKey
+from counters.rates import LATELY_S, Recent
 from counters.store import Store
 from counters.tickets import Ticket
 
@@ -34,19 +35,14 @@ class Rate:
     _MORE_PER_S: Final = 40.0
     """With 25 senders that is what a slot takes, once more."""
 
-    _LATELY_S: Final = 1.0
-
     def __init__(self) -> None:
-        self._taken_per_s = 0.0
-        self._noted_at = -math.inf
+        self._taken = Recent()
         self._refused_at = -math.inf
         self._bound_since = math.inf
 
     def note(self, now: float, taken: int, refused: int) -> None:
         """Take in what became of the entries of a call."""
-        faded = math.exp((self._noted_at - now) / self._LATELY_S)
-        self._taken_per_s = self._taken_per_s * faded + taken / self._LATELY_S
-        self._noted_at = now
+        self._taken.note(now, taken)
         if refused:
             if self.is_free(now):
                 self._bound_since = now
@@ -54,19 +50,19 @@ class Rate:
 
     def is_free(self, now: float) -> bool:
         """Tell whether nothing was refused lately, so that there is no need for a rate."""
-        return now - self._refused_at > self._LATELY_S
+        return now - self._refused_at > LATELY_S
 
     def is_known(self, now: float) -> bool:
         """Tell whether there was need for a rate for so long that it tells what is taken."""
-        return not self.is_free(now) and now - self._bound_since > self._LATELY_S / 2
+        return not self.is_free(now) and now - self._bound_since > LATELY_S / 2
 
     def taken_in(self, seconds: float) -> float:
         """Return how many entries may be taken in so many seconds, if it goes on as lately."""
-        return self._taken_per_s * seconds
+        return self._taken.per_s * seconds
 
     def time_for_s(self, entries: int) -> float:
         """Return how long this rate takes for so many entries, in seconds."""
-        return entries / (2 * self._taken_per_s + self._MORE_PER_S)
+        return entries / (2 * self._taken.per_s + self._MORE_PER_S)
 
 
 class _Waiting(NamedTuple):

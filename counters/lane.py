@@ -35,6 +35,7 @@ from counters.keys import CounterKey
 from counters.model import Change, Changed, Counter, Enforcement
 from counters.refusals import Refusals
 from counters.retry import Pace, repeat
+from counters.stock import Stock, StockSettings
 from counters.store import Store
 from counters.tickets import Adjustment, Ticket
 from counters.writer import EntryWriter
@@ -56,6 +57,7 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
             are turned away at once rather than at their deadline.
         backlog_max_s: Longest time that it takes such a ledger to take what was let in, in seconds; until then no more
             is. Long enough to keep it busy.
+        stock: Bounds of what is reserved ahead.
     """
 
     full_for_s: float = 0.1
@@ -65,6 +67,7 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
     fill_s: float = 0.01
     queue_max_s: float = 1.0
     backlog_max_s: float = 0.5
+    stock: StockSettings = StockSettings()
 
 
 class Lane:
@@ -84,6 +87,8 @@ class Lane:
         self._adjustments: list[Adjustment] = []
         self._in_flight = 0
         self._pace = Pace(random)
+        self._stock = Stock(settings.stock)
+        self._give_back_timer: asyncio.TimerHandle | None = None
         self._next_flush_at = -math.inf
         self._seen: Counter | None = None
         self._seen_at = 0.0
@@ -97,8 +102,9 @@ class Lane:
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything is queued, in flight or being written."""
-        return self._worker is not None or self._refusals.healing is not None or bool(self._writes)
+        """Whether anything is queued, reserved ahead, in flight or being written."""
+        background = self._worker is not None or self._refusals.healing is not None or bool(self._writes)
+        return background or self._stock.size > 0
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a create; its ticket gets the answer.
@@ -156,6 +162,7 @@ class Lane:
     async def drain(self) -> None:
         """Wait until everything that was let in is flushed and written."""
         while self.is_busy:
+            self._give_back()
             background = (self._worker, self._refusals.healing, *self._writes)
             await asyncio.wait([task for task in background if task is not None])
 
@@ -175,10 +182,12 @@ class Lane:
         loop = asyncio.get_running_loop()
         try:
             while self._queue or self._adjustments:
-                if self._next_flush_at > loop.time():
-                    await asyncio.sleep(self._next_flush_at - loop.time())
                 await self._hold_back()
                 await self._fill()
+                if self._draw():
+                    continue
+                if self._next_flush_at > loop.time():
+                    await asyncio.sleep(self._next_flush_at - loop.time())
                 started_at = loop.time()
                 self._next_flush_at = started_at + await self._flush()
         finally:
@@ -211,12 +220,32 @@ class Lane:
         """How many creates may be let in now, as far as it is the ledger's matter."""
         return self._writer.takes_in(self._settings.backlog_max_s) - self._writer.backlog
 
+    def _draw(self) -> bool:
+        """Let a call's worth of creates in by the stock, without a flush; return whether it was large enough."""
+        if self._adjustments or not self._stock.size:
+            return False
+        tickets = self._take_batch(BATCH_MAX)
+        counter = self._stock.use(sum(ticket.entry.amount for ticket in tickets)) if tickets else None
+        if counter is None:
+            self._put_back(tickets, [])
+            return False
+        self._start_write(counter, tickets)
+        return True
+
+    def _give_back(self) -> None:
+        """Release what is left of the stock with the next flush."""
+        left = self._stock.empty()
+        if left:
+            self._adjustments += left
+            self._wake()
+
     async def _flush(self) -> float:
         """Make one try at a flush; return how long after its start the next one may start, in seconds."""
-        tickets = self._take_batch()
+        tickets = self._take_batch(self._settings.batch_max)
         adjustments, self._adjustments = self._adjustments, []
         if not tickets and not adjustments:
             return 0.0
+        adjustments += self._stock.empty()
         try:
             counter = await self._view(tickets, adjustments)
         except (NotAppliedError, OutcomeUnknownError) as error:
@@ -249,8 +278,12 @@ class Lane:
     async def _commit(self, counter: Counter, granted: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> float:
         """Write the one change that carries these reservations and adjustments; return what ``_flush`` does."""
         follows = any(one.epoch is not None for one in adjustments)
+        amount = sum(ticket.entry.amount for ticket in granted)
+        ahead = 0
+        if granted and self._room == math.inf:
+            ahead = self._stock.wanted(counter, self._expected(counter, adjustments) + amount)
         change = Change(
-            delta=sum(ticket.entry.amount for ticket in granted) + sum(one.delta for one in adjustments),
+            delta=amount + ahead + sum(one.delta for one in adjustments),
             admits=bool(granted),
             limit=counter.limit,
             epoch=counter.epoch if follows else None,
@@ -264,6 +297,7 @@ class Lane:
         except OutcomeUnknownError:
             # What goes ahead of the ledger may count twice, never zero times; what follows it may count zero times,
             # never twice.
+            self._stock.restrain()
             self._put_back(granted, [one for one in adjustments if one.epoch is None])
             self._finish([one for one in adjustments if one.epoch is not None])
             return self._pace.after_silence_s()
@@ -274,6 +308,7 @@ class Lane:
             self._learn(outcome.counter)
             self._flushed_at = self._seen_at
             self._finish(adjustments)
+            self._keep(outcome.counter, ahead)
             self._start_write(outcome.counter, granted)
         elif outcome.counter is None:
             self._end(granted, adjustments, AccountNotFoundError(self._key.account_id))
@@ -282,6 +317,16 @@ class Lane:
             self._learn(outcome.counter)
             self._put_back(granted, adjustments)
         return self._pace.after_success_s()
+
+    def _keep(self, counter: Counter, ahead: int) -> None:
+        """Put into the stock what was reserved ahead, and see to it that the rest is given back in time."""
+        if self._give_back_timer is not None:
+            self._give_back_timer.cancel()
+            self._give_back_timer = None
+        if ahead:
+            self._stock.put(counter, ahead)
+            loop = asyncio.get_running_loop()
+            self._give_back_timer = loop.call_later(self._settings.stock.lasts_s, self._give_back)
 
     async def _view(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> Counter | None:
         """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""
@@ -312,12 +357,12 @@ class Lane:
     def _admits_all(self, seen: Counter, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
         return all(admit(seen, [ticket.entry.amount for ticket in tickets], self._expected(seen, adjustments)))
 
-    def _take_batch(self) -> list[Ticket]:
+    def _take_batch(self, size_max: int) -> list[Ticket]:
         """Take the oldest live tickets out of the queue; those whose time is up are answered."""
         now = asyncio.get_running_loop().time()
         batch: list[Ticket] = []
-        size_max = min(self._settings.batch_max, self._room)
-        while self._queue and len(batch) < size_max:
+        room = min(size_max, self._room)
+        while self._queue and len(batch) < room:
             ticket = self._queue.popleft()
             if ticket.is_live(now):
                 batch.append(ticket)
@@ -380,6 +425,7 @@ class Lane:
         """Write granted entries in the background, while the next flush already runs."""
         if not tickets:
             return
+        self._stock.note(sum(ticket.entry.amount for ticket in tickets))
         self._writing += len(tickets)
         task = asyncio.create_task(self._write(counter, tickets))
         self._writes.add(task)

@@ -158,6 +158,26 @@ MUTATIONS: Final = (
         (("return 0\n    except", "return ticket.entry.amount\n    except"),),
     ),
     Mutation(
+        "stock used twice",
+        "counters.stock:Stock.use",
+        (("self.size -= amount", "pass"),),
+    ),
+    Mutation(
+        "stock given back and kept",
+        "counters.stock:Stock.empty",
+        (("self._lot, self.size = None, 0", "pass"),),
+    ),
+    Mutation(
+        "stock given back whatever was healed since",
+        "counters.stock:Stock.empty",
+        (("counter.epoch", "None"),),
+    ),
+    Mutation(
+        "stock kept although nobody knows whether it was reserved",
+        "counters.lane:Lane._commit",
+        (("self._stock.restrain()", "self._keep(counter, ahead)"),),
+    ),
+    Mutation(
         "insert of unknown outcome sent again",
         "counters.writer:EntryWriter._insert",
         (("await self._look_for(ticket)\n            return 0", "pass"),),

@@ -6,11 +6,14 @@ from typing import Final
 import msgspec
 
 from counters.model import Enforcement
+from counters.stock import StockSettings
 from tests.simulation.faults import BATCH_FAULTS, Fault
 
 _CALLS_SHARES: Final = (0.03, 0.1, 0.3)
 """Share of calls to the store that go wrong in one way or another."""
 _OTHER_RATES: Final = (0.05, 0.2)
+_LARGE_STOCK: Final = StockSettings(lasts_s=1.0, size_min=1, part_of_room=2)
+"""So large that a run's few creates use it, and that it matters near the limit."""
 _STREAM: Final = {Fault.SPLIT, Fault.REDELIVERY, Fault.LAG, Fault.SETTLER_CRASH, Fault.BATCH_LOST}
 
 
@@ -35,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         own_share: Share of creates under the caller's own id.
         delete_share: Share of deletes among operations.
         limits_change: Whether an operator changes limits.
+        stock: Bounds of what the lanes reserve ahead.
         rates: How often each kind of fault happens where it can; kinds that are absent never do.
         faults_left_out: Places where no fault is to happen.
         operations_left_out: Operations that are not to happen.
@@ -57,6 +61,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     own_share: float
     delete_share: float
     limits_change: bool
+    stock: StockSettings
     rates: dict[Fault, float]
     faults_left_out: frozenset[str] = frozenset()
     operations_left_out: frozenset[str] = frozenset()
@@ -91,6 +96,7 @@ def draw_options(seed: int) -> Options:
         delete_share=random.choice([0.2, 0.45]),
         limits_change=random.random() < 0.3,
         rates=_draw_rates(random),
+        stock=random.choice([StockSettings(), _LARGE_STOCK]),
     )
 
 

@@ -96,7 +96,12 @@ class Simulation:
         # The stream first: a checker that looks at records has to find this step's.
         self.store.watchers += [self.stream, self.records, LimitKept(), OneSided(self.store)]
         self.store.watchers += [self.oracle, self.refusals, self.heals]
-        lanes = LaneSettings(batch_max=options.batch_max, queue_max=options.queue_max, full_for_s=options.full_for_s)
+        lanes = LaneSettings(
+            batch_max=options.batch_max,
+            queue_max=options.queue_max,
+            full_for_s=options.full_for_s,
+            stock=options.stock,
+        )
         settings = EngineSettings(deadline_s=DEADLINE_S, services_slots=options.slots, lanes=lanes)
         dice = Dice(4 * seed + 3)
         self.fleet = Fleet(self.loop, self.network, self.injector, dice, self.history, settings, options.processes)

@@ -1,0 +1,164 @@
+"""Reservations made ahead: few flushes under load, none of them lost, and nobody is refused because of them."""
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from counters.engine import Engine
+from counters.errors import LimitReachedError
+from counters.keys import CounterKey
+from counters.stock import Stock, StockSettings
+from tests import factories
+from tests.callers import LATENCY_S
+from tests.engines import make_account, make_engine
+from tests.stores import Fault, WatchedStore
+from tests.virtual_time import in_virtual_time
+
+CALLERS = 64
+LASTS_S = StockSettings().lasts_s
+AMPLE = 1_000_000
+
+
+async def create_for(engine: Engine, key: CounterKey, seconds: float) -> int:
+    """Let many callers create one after the other until the time is up or they are refused; return how many made."""
+    until = asyncio.get_running_loop().time() + seconds
+
+    async def call() -> int:
+        for made in count():
+            if asyncio.get_running_loop().time() >= until:
+                return made
+            try:
+                await engine.entries.create(key, "load")
+            except LimitReachedError:
+                return made
+        raise AssertionError
+
+    return sum(await asyncio.gather(*(call() for _ in range(CALLERS))))
+
+
+class TestUnderLoad:
+    """A lane in heavy use."""
+
+    @in_virtual_time
+    async def test_most_creates_wait_for_no_flush(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=AMPLE)
+        await create_for(engine, key, 2)
+        flushes = store.calls["change_counter"]
+        made = await create_for(engine, key, 1)
+        assert (store.calls["change_counter"] - flushes) * 100 < made
+        assert store.calls["write_entries"] * 20 < store.total(key)
+
+    @in_virtual_time
+    async def test_what_is_left_is_given_back_soon(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=AMPLE)
+        made = await create_for(engine, key, 2)
+        assert store.total(key) == made < store.counter(key).best_effort
+        await asyncio.sleep(LASTS_S + LATENCY_S)
+        assert store.counter(key).best_effort == made
+        calls = store.calls.total()
+        await asyncio.sleep(1)
+        assert store.calls.total() == calls
+
+    @in_virtual_time
+    async def test_what_is_left_is_given_back_by_a_process_that_stops(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=AMPLE)
+        made = await create_for(engine, key, 2)
+        assert store.counter(key).best_effort > made
+        await engine.drain()
+        assert store.counter(key).best_effort == store.total(key) == made
+
+    @in_virtual_time
+    async def test_two_processes_use_the_limit_up_and_no_more(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engines = [make_engine(store, seed=seed) for seed in (1, 2)]
+        limit = 20_000
+        key = await make_account(engines[0], limit=limit)
+        made = await asyncio.gather(*(create_for(engine, key, 60) for engine in engines))
+        assert store.calls["change_counter"] * 50 < limit
+        assert sum(made) == store.total(key) == store.counter(key).best_effort == limit
+
+    @in_virtual_time
+    async def test_flushes_without_an_answer_reserve_no_more_ahead(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=AMPLE)
+        load = asyncio.create_task(create_for(engine, key, 2.1))
+        await asyncio.sleep(2)
+        store.fail("change_counter", *[Fault.ANSWER_LOST] * 10)
+        made = await load
+        await asyncio.sleep(1)
+        ahead = 4 * CALLERS / (2 * LATENCY_S) * LASTS_S
+        assert 0 < store.counter(key).best_effort - made < 10 * CALLERS + ahead
+
+
+class TestWithoutNeed:
+    """A lane in little use, or with little room."""
+
+    @in_virtual_time
+    async def test_a_burst_reserves_what_it_needs(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=AMPLE)
+        for _ in range(2):
+            await asyncio.gather(*(engine.entries.create(key, "load") for _ in range(100)))
+            assert store.counter(key).best_effort == store.total(key)
+
+    @in_virtual_time
+    async def test_with_little_room_nothing_is_reserved_ahead(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=1_000)
+        await create_for(engine, key, 10)
+        assert store.counter(key).best_effort == store.total(key) == 1_000
+
+
+class TestStock:
+    """How much, and until when."""
+
+    @in_virtual_time
+    async def test_it_suffices_for_a_while(self) -> None:
+        stock = Stock(StockSettings(lasts_s=0.1, size_min=10, part_of_room=4))
+        unlimited = factories.counter(limit=None)
+        assert stock.wanted(unlimited, 0) == 0
+        stock.note(1_000)
+        assert stock.wanted(unlimited, 0) == 100
+        await asyncio.sleep(1)
+        stock.note(0)
+        assert 30 < stock.wanted(unlimited, 0) < 40
+        stock.restrain()
+        assert stock.wanted(unlimited, 0) == 0
+
+    @in_virtual_time
+    @pytest.mark.parametrize(("limit", "wanted"), [(1_000, 100), (500, 100), (340, 60), (140, 10), (139, 0), (50, 0)])
+    async def test_it_is_small_beside_the_room(self, limit: int, wanted: int) -> None:
+        stock = Stock(StockSettings(lasts_s=0.1, size_min=10, part_of_room=4))
+        stock.note(1_000)
+        assert stock.wanted(factories.counter(limit=limit), 100) == wanted
+
+    @in_virtual_time
+    async def test_what_is_used_is_used_once(self) -> None:
+        stock = Stock(StockSettings())
+        counter = factories.counter()
+        stock.put(counter, 10)
+        assert stock.use(11) is None
+        assert stock.use(6) is counter
+        assert stock.use(5) is None
+        assert [one.delta for one in stock.empty()] == [-4]
+        assert stock.use(1) is None
+        assert stock.empty() == []
+
+    @in_virtual_time
+    async def test_what_is_old_is_not_used_but_given_back(self) -> None:
+        stock = Stock(StockSettings(lasts_s=0.1))
+        counter = factories.counter()
+        stock.put(counter, 10)
+        await asyncio.sleep(0.11)
+        assert stock.use(1) is None
+        assert [(one.delta, one.epoch) for one in stock.empty()] == [(-10, counter.epoch)]
