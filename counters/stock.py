@@ -1,8 +1,8 @@
 """A lane's stock: reservations made ahead of the creates that will use them (``docs/design.md``, section 4).
 
 On a counter in heavy use a flush would delay every create, and write the counter's item once for every few. With a
-stock most creates wait for the write of their entry only, and the item is written about ten times a second, however fast the
-ledger grows. As ever, what is in doubt is counted: a stock is in ``best_effort`` until it is given back.
+stock most creates wait for the write of their entry only, and the item is written about ten times a second, however
+fast the ledger grows. As ever, what is in doubt is counted: a stock is in ``best_effort`` until it is given back.
 
 It is escrow (O'Neil, ACM TODS 11(4), 1986) with an end: small beside the room that is left, and given back soon.
 """
