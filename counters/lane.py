@@ -234,10 +234,17 @@ class Lane:
 
     def _give_back(self) -> None:
         """Release what is left of the stock with the next flush."""
+        self._stop_timer()
         left = self._stock.empty()
         if left:
             self._adjustments += left
             self._wake()
+
+    def _stop_timer(self) -> None:
+        """Let go of the timer, also after it rang: it holds the lane, which would stay in memory."""
+        if self._give_back_timer is not None:
+            self._give_back_timer.cancel()
+            self._give_back_timer = None
 
     async def _flush(self) -> float:
         """Make one try at a flush; return how long after its start the next one may start, in seconds."""
@@ -320,9 +327,7 @@ class Lane:
 
     def _keep(self, counter: Counter, ahead: int) -> None:
         """Put into the stock what was reserved ahead, and see to it that the rest is given back in time."""
-        if self._give_back_timer is not None:
-            self._give_back_timer.cancel()
-            self._give_back_timer = None
+        self._stop_timer()
         if ahead:
             self._stock.put(counter, ahead)
             loop = asyncio.get_running_loop()

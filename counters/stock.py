@@ -10,13 +10,15 @@ It is escrow (O'Neil, ACM TODS 11(4), 1986) with an end: small beside the room t
 import asyncio
 from typing import NamedTuple
 
+import msgspec
+
 from counters.backlog import BATCH_MAX
 from counters.model import Counter
 from counters.rates import Recent
 from counters.tickets import Adjustment
 
 
-class StockSettings(NamedTuple):
+class StockSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of every lane's stock.
 
     Attributes:

@@ -27,6 +27,7 @@ _TRIES: Final = 3
 _PATIENCE_S: Final = (0.8, 2.0, 8.0, 8.0)
 _CREATING: Final = {"create": 78, "again": 10, "get": 10, "delete_all": 2}
 _DELETING: Final = {"delete": 90, "delete_listed": 10}
+_DELETE_AGAIN: Final = 0.3
 _LONGEST_PAUSE_S: Final = 60.0
 
 
@@ -123,7 +124,9 @@ class Client:
             await asyncio.sleep(self._random.uniform(0.0, 1.0))
 
     async def _create_again(self, key: CounterKey, entry_id: str, step: Step) -> None:
-        await self._create_once(key, entry_id, step)
+        """Repeat a create, and now and then delete the entry right after: the repeat's own insert may still come."""
+        if await self._create_once(key, entry_id, step) and self._random.random() < _DELETE_AGAIN:
+            await self._delete(key, entry_id, step)
 
     async def _create_once(self, key: CounterKey, entry_id: str | None, step: Step) -> bool:
         """Create; tell whether there was an answer."""

@@ -10,8 +10,7 @@ from tests.simulation.options import draw_options
 from tests.simulation.shrink import Shrinker
 from tests.simulation.simulation import run
 
-_SEEDS_MAX: Final = 2000
-"""A fifth of what CI plays."""
+_SEEDS_MAX: Final = 1000
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

@@ -1,23 +1,32 @@
 """Reservations made ahead: few flushes under load, none of them lost, and nobody is refused because of them."""
 
 import asyncio
-from itertools import count
+import gc
+import weakref
+from contextlib import suppress
 
 import pytest
 
 from counters.engine import Engine
 from counters.errors import LimitReachedError
 from counters.keys import CounterKey
+from counters.lane import LaneSettings
 from counters.stock import Stock, StockSettings
 from tests import factories
-from tests.callers import LATENCY_S
+from tests.callers import LATENCY_S, creates
 from tests.engines import make_account, make_engine
 from tests.stores import Fault, WatchedStore
 from tests.virtual_time import in_virtual_time
 
 CALLERS = 64
 LASTS_S = StockSettings().lasts_s
-AMPLE = 1_000_000
+
+
+async def make_counter(limit: int = 1_000_000) -> tuple[WatchedStore, Engine, CounterKey]:
+    """Return a store, an engine on it and a counter with room for a stock unless the limit says otherwise."""
+    store = WatchedStore(LATENCY_S)
+    engine = make_engine(store)
+    return store, engine, await make_account(engine, limit=limit)
 
 
 async def create_for(engine: Engine, key: CounterKey, seconds: float) -> int:
@@ -25,14 +34,12 @@ async def create_for(engine: Engine, key: CounterKey, seconds: float) -> int:
     until = asyncio.get_running_loop().time() + seconds
 
     async def call() -> int:
-        for made in count():
-            if asyncio.get_running_loop().time() >= until:
-                return made
-            try:
+        made = 0
+        with suppress(LimitReachedError):
+            while asyncio.get_running_loop().time() < until:
                 await engine.entries.create(key, "load")
-            except LimitReachedError:
-                return made
-        raise AssertionError
+                made += 1
+        return made
 
     return sum(await asyncio.gather(*(call() for _ in range(CALLERS))))
 
@@ -42,9 +49,7 @@ class TestUnderLoad:
 
     @in_virtual_time
     async def test_most_creates_wait_for_no_flush(self) -> None:
-        store = WatchedStore(LATENCY_S)
-        engine = make_engine(store)
-        key = await make_account(engine, limit=AMPLE)
+        store, engine, key = await make_counter()
         await create_for(engine, key, 2)
         flushes = store.calls["change_counter"]
         made = await create_for(engine, key, 1)
@@ -53,9 +58,7 @@ class TestUnderLoad:
 
     @in_virtual_time
     async def test_what_is_left_is_given_back_soon(self) -> None:
-        store = WatchedStore(LATENCY_S)
-        engine = make_engine(store)
-        key = await make_account(engine, limit=AMPLE)
+        store, engine, key = await make_counter()
         made = await create_for(engine, key, 2)
         assert store.total(key) == made < store.counter(key).best_effort
         await asyncio.sleep(LASTS_S + LATENCY_S)
@@ -66,9 +69,7 @@ class TestUnderLoad:
 
     @in_virtual_time
     async def test_what_is_left_is_given_back_by_a_process_that_stops(self) -> None:
-        store = WatchedStore(LATENCY_S)
-        engine = make_engine(store)
-        key = await make_account(engine, limit=AMPLE)
+        store, engine, key = await make_counter()
         made = await create_for(engine, key, 2)
         assert store.counter(key).best_effort > made
         await engine.drain()
@@ -86,9 +87,7 @@ class TestUnderLoad:
 
     @in_virtual_time
     async def test_flushes_without_an_answer_reserve_no_more_ahead(self) -> None:
-        store = WatchedStore(LATENCY_S)
-        engine = make_engine(store)
-        key = await make_account(engine, limit=AMPLE)
+        store, engine, key = await make_counter()
         load = asyncio.create_task(create_for(engine, key, 2.1))
         await asyncio.sleep(2)
         store.fail("change_counter", *[Fault.ANSWER_LOST] * 10)
@@ -97,24 +96,38 @@ class TestUnderLoad:
         ahead = 4 * CALLERS / (2 * LATENCY_S) * LASTS_S
         assert 0 < store.counter(key).best_effort - made < 10 * CALLERS + ahead
 
+    @in_virtual_time
+    async def test_a_lane_that_used_one_up_leaves_memory_without_the_garbage_collector(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store, lanes=LaneSettings(stock=StockSettings(lasts_s=0.5, size_min=1, part_of_room=1)))
+        key = await make_account(engine, limit=1_000)
+        await asyncio.gather(*creates(engine.entries, key, 50))
+        await engine.entries.create(key, "takes a stock")
+        await asyncio.gather(*creates(engine.entries, key, store.counter(key).best_effort - 51))
+        assert store.calls["change_counter"] == 2
+        lane = weakref.ref(engine._lanes.open(key))
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.sleep(30)
+            assert lane() is None
+        finally:
+            gc.enable()
+
 
 class TestWithoutNeed:
     """A lane in little use, or with little room."""
 
     @in_virtual_time
     async def test_a_burst_reserves_what_it_needs(self) -> None:
-        store = WatchedStore(LATENCY_S)
-        engine = make_engine(store)
-        key = await make_account(engine, limit=AMPLE)
+        store, engine, key = await make_counter()
         for _ in range(2):
             await asyncio.gather(*(engine.entries.create(key, "load") for _ in range(100)))
             assert store.counter(key).best_effort == store.total(key)
 
     @in_virtual_time
     async def test_with_little_room_nothing_is_reserved_ahead(self) -> None:
-        store = WatchedStore(LATENCY_S)
-        engine = make_engine(store)
-        key = await make_account(engine, limit=1_000)
+        store, engine, key = await make_counter(limit=1_000)
         await create_for(engine, key, 10)
         assert store.counter(key).best_effort == store.total(key) == 1_000
 
