@@ -25,8 +25,8 @@ class StockSettings(msgspec.Struct, frozen=True, kw_only=True):
         lasts_s: How long a stock may be used, in seconds, and for how long it should suffice. With an operation's
             deadline added it must be shorter than the quiet that healing waits for.
         size_min: The smallest worth having.
-        part_of_room: A stock takes at most one part in so many of the room, so that nobody finds a counter full
-            because of it: all the other parts would have to be used up before it is given back.
+        part_of_room: A stock takes at most one part in so many of the room, so that hardly anybody finds a counter full
+            because of it: the other parts would have to be used up before it is given back.
     """
 
     lasts_s: float = 0.1
