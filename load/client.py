@@ -7,13 +7,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from itertools import cycle
 from typing import Final, NamedTuple
 
 import aiohttp
 
-from load.connection import Connections, Request
+from load.connection import Connections, Reply, Request
 
 __all__ = ["Answer", "Outcome", "Request", "send", "send_all", "send_for"]
 
@@ -71,26 +70,48 @@ async def send_for(requests: Sequence[Request], connections: int, seconds: float
 async def _run(requests: Iterator[Request], connections: int, seconds: float) -> Outcome:
     answers: list[Answer] = []
     start = time.perf_counter()
-    end = start + seconds
-
-    async def work() -> None:
-        with closing(Connections(_TIMEOUT_S)) as mine:
-            for request in requests:
-                answers.append(await _send(mine, request))
-                if time.perf_counter() > end:
-                    return
-
-    await asyncio.gather(*(work() for _ in range(connections)))
+    callers = [_Caller(requests, start + seconds, answers) for _ in range(connections)]
+    for caller in callers:
+        caller.send_next()
+    await asyncio.gather(*(caller.done for caller in callers))
     return Outcome(answers, time.perf_counter() - start)
 
 
-async def _send(connections: Connections, request: Request) -> Answer:
-    start = time.perf_counter()
-    try:
-        reply = await connections.send(request)
-    except OSError as error:
-        return Answer(0, "", repr(error).encode(), time.perf_counter() - start)
-    return Answer(*reply, time.perf_counter() - start)
+class _Caller:
+    """Sends one request after another, the next one from where the reply comes in, not by way of the event loop."""
+
+    def __init__(self, requests: Iterator[Request], end: float, answers: list[Answer]) -> None:
+        self._requests = requests
+        self._end = end
+        self._answers = answers
+        self._connections = Connections(_TIMEOUT_S)
+        self._sent_at = 0.0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def send_next(self) -> None:
+        """Send a request, or end when there is none."""
+        request = next(self._requests, None)
+        if request is None:
+            self._finish()
+            return
+        self._sent_at = time.perf_counter()
+        self._connections.post(request, self._take)
+
+    def _take(self, reply: Reply | OSError) -> None:
+        now = time.perf_counter()
+        latency_s = now - self._sent_at
+        if isinstance(reply, OSError):
+            self._answers.append(Answer(0, "", repr(reply).encode(), latency_s))
+        else:
+            self._answers.append(Answer(*reply, latency_s))
+        if now > self._end:
+            self._finish()
+        else:
+            self.send_next()
+
+    def _finish(self) -> None:
+        self._connections.close()
+        self.done.set_result(None)
 
 
 async def send(session: aiohttp.ClientSession, request: Request) -> Answer:
