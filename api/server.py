@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 import uvicorn
 from litestar import Litestar
 
+from api.connections import Connection
 from api.settings import Settings
 from counters.engine import Engine, EngineSettings
 from counters.healing import HealingSettings
@@ -57,7 +58,7 @@ async def serve(app: Litestar, settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,
