@@ -2,27 +2,32 @@
 
 import asyncio
 import statistics
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import uvloop
 
-from load.client import send_for
+from load.client import Request, send_for
 from load.server import ENGINE
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import Bench, Server, bench, bench_without_emulator, create, make_account, progress
 from stack.provision import create_table
 
-ROUNDS: Final = 5
-ROUND_S: Final = 4.0
+ROUNDS: Final = 30
+"""Many and short: on shared cores the speed changes by half from one second to another."""
+
+ROUND_S: Final = 1.0
 CONNECTIONS: Final = 64
 """To each process: twice the processes serve twice the callers."""
 
 
 class _Round(NamedTuple):
-    creates_per_s: float
+    answers_per_s: float
     api_cpu_s: float
     dynamodb_cpu_s: float
+    load_cpu_s: float
 
 
 def measure() -> Measurement:
@@ -47,34 +52,50 @@ def measure() -> Measurement:
 
 
 def _measure(its: Bench, table: str, dynamodb: str) -> tuple[float, list[str]]:
-    """Play rounds with one process and with both, in turns; each process has a hot account of its own."""
+    """Play rounds with one process and with both, in turns; each process has a hot account of its own.
+
+    An empty handler does the same, to show what a second process can add where the load takes a part of both cores.
+    """
     servers = [its.serve(table, ["load.server", ENGINE]) for _ in range(2)]
-    ones, twos = [], []
+    accounts = [make_account(server.url) for server in servers]
+    played: dict[str, list[_Round]] = defaultdict(list)
     for number in range(ROUNDS):
         progress(f"scaling: round {number + 1} of {ROUNDS}: {dynamodb}")
-        ones.append(_play(servers[:1], its.dynamodb))
-        twos.append(_play(servers, its.dynamodb))
-    ratio = statistics.median(two.creates_per_s / one.creates_per_s for one, two in zip(ones, twos, strict=True))
-    return ratio, [_note("one", ones, dynamodb), _note("two", twos, dynamodb)]
+        for name, path in (("creates", "/services"), ("empty handler", "/empty")):
+            requests = [create(server.url, account, path) for server, account in zip(servers, accounts, strict=True)]
+            for processes in (1, 2):
+                played[f"{processes} x {name}"].append(_play(servers[:processes], requests[:processes], its.dynamodb))
+    notes = [_note(name, rounds, dynamodb) for name, rounds in played.items()]
+    of_empty = _ratio(played["2 x empty handler"], played["1 x empty handler"])
+    notes.append(f"requests/s of two processes with an empty handler, times one's: {of_empty:.2f}")
+    return _ratio(played["2 x creates"], played["1 x creates"]), notes
 
 
-def _play(servers: Sequence[Server], dynamodb: Server) -> _Round:
-    requests = [create(server.url, make_account(server.url)) for server in servers]
+def _ratio(twos: Sequence[_Round], ones: Sequence[_Round]) -> float:
+    return statistics.median(two.answers_per_s / one.answers_per_s for two, one in zip(twos, ones, strict=True))
 
+
+def _play(servers: Sequence[Server], requests: Sequence[Request], dynamodb: Server) -> _Round:
     async def load() -> float:
         outcomes = await asyncio.gather(*(send_for([request], CONNECTIONS, ROUND_S) for request in requests))
         statuses = [status for outcome in outcomes for status in outcome.statuses if status != 201]  # noqa: PLR2004
         if statuses:
-            raise ValueError(f"Not every create succeeded: {statuses}")
+            raise ValueError(f"Not every request succeeded: {statuses}")
         return sum(len(outcome.answers) / outcome.elapsed_s for outcome in outcomes)
 
-    api_s, dynamodb_s = sum(server.cpu_s() for server in servers), dynamodb.cpu_s()
-    creates_per_s = uvloop.run(load())
-    return _Round(creates_per_s, sum(server.cpu_s() for server in servers) - api_s, dynamodb.cpu_s() - dynamodb_s)
+    api_s, dynamodb_s, load_s = sum(server.cpu_s() for server in servers), dynamodb.cpu_s(), time.process_time()
+    answers_per_s = uvloop.run(load())
+    return _Round(
+        answers_per_s,
+        sum(server.cpu_s() for server in servers) - api_s,
+        dynamodb.cpu_s() - dynamodb_s,
+        time.process_time() - load_s,
+    )
 
 
 def _note(name: str, rounds: Sequence[_Round], dynamodb: str) -> str:
-    speed, api, other = (statistics.median(column) for column in zip(*rounds, strict=True))
+    speed, api, other, own = (statistics.median(column) for column in zip(*rounds, strict=True))
     return (
-        f"{name}: {speed:.0f}/s; in {ROUND_S:.0f} s, {api:.1f} s of processor for API and {other:.1f} s for {dynamodb}"
+        f"{name}: {speed:.0f}/s; in {ROUND_S:.0f} s, {api:.2f} s of processor for API, {other:.2f} s for "
+        f"{dynamodb} and {own:.2f} s for the load"
     )

@@ -14,8 +14,8 @@ from load.targets.servers import bench, bench_without_emulator, create, make_acc
 from load.usage import read_usage
 from stack.provision import create_table
 
-ROUNDS: Final = 5
-ROUND_S: Final = 4.0
+ROUNDS: Final = 15
+ROUND_S: Final = 2.0
 CONNECTIONS: Final = 64
 
 _PLAIN: Final = "read-check"
