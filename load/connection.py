@@ -1,6 +1,6 @@
 """HTTP/1.1 by hand, one request at a time: a load must not cost more than the server that it measures.
 
-A request costs 20 microseconds here and 100 with aiohttp, about as many as an empty handler costs the server.
+A request costs a fourth to a third of what an empty handler costs the server; with aiohttp it costs as much.
 """
 
 import asyncio
