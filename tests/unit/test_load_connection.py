@@ -1,6 +1,7 @@
 """The load's own HTTP: what it sends, and how it takes what servers do."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
@@ -98,6 +99,19 @@ async def test_no_reply_in_time_is_an_error() -> None:
     async with server.running() as url:
         with closing(Connections(timeout_s=0.05)) as connections, pytest.raises(ConnectionError):
             await connections.send(Request("GET", url))
+
+
+async def test_each_request_has_the_whole_time_for_its_reply() -> None:
+    server = Server(OK, b"")
+    async with server.running() as url:
+        with closing(Connections(timeout_s=0.2)) as connections:
+            await connections.send(Request("GET", url))
+            await asyncio.sleep(0.15)
+            sent_at = time.monotonic()
+            async with asyncio.timeout(5):
+                with pytest.raises(ConnectionError):
+                    await connections.send(Request("GET", url))
+    assert time.monotonic() - sent_at >= 0.19
 
 
 async def test_a_server_that_is_not_there_is_status_0() -> None:
