@@ -16,7 +16,7 @@ from load.targets.servers import Bench, Server, bench, bench_without_emulator, c
 from stack.provision import create_table
 
 ROUNDS: Final = 30
-"""Many and short: on shared cores the speed changes by half from one second to another."""
+"""Many and short: on shared cores the speed changes by a factor of two within seconds."""
 
 ROUND_S: Final = 1.0
 CONNECTIONS: Final = 64
