@@ -8,7 +8,7 @@ from litestar.params import SkipValidation
 from counters.accounts import AccountView
 from counters.healing import Diagnosis
 from counters.keys import CounterKey
-from counters.model import Counter, Created, Enforcement, Entry
+from counters.model import Counter, Created, Deletion, Enforcement, Entry
 from counters.pages import Page
 
 
@@ -24,8 +24,8 @@ class Accounts(Protocol):
     async def update(self, account_id: str, *, username: str | None, limit: int | None) -> AccountView:
         """Change what is given and return the account."""
 
-    async def delete(self, account_id: str) -> None:
-        """Delete an account with its counters and their entries."""
+    async def delete(self, account_id: str) -> Deletion:
+        """Delete an account with its counters and their entries, as far as the time allows."""
 
     async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:
         """Return a page of all accounts."""
@@ -52,8 +52,8 @@ class Entries(Protocol):
     async def delete(self, key: CounterKey, entry_id: str) -> None:
         """Delete an entry and give its amount back."""
 
-    async def delete_all(self, key: CounterKey) -> None:
-        """Delete every entry of a counter."""
+    async def delete_all(self, key: CounterKey) -> Deletion:
+        """Delete the entries of a counter, as many as the time allows."""
 
     async def page(self, key: CounterKey, limit: int, cursor: str | None) -> Page[Entry]:
         """Return a page of a counter's entries."""

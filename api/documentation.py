@@ -17,6 +17,7 @@ from litestar.types.internal_types import PathParameterDefinition
 
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
 from api.schemas.counts import Count, CountPage
+from api.schemas.deletions import DeletionPart
 from api.schemas.health import Alive, Ready
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemKind
 from api.schemas.reconciliations import CounterState, Reconciliation
@@ -49,6 +50,7 @@ SCHEMAS: Final = (
     Count,
     CountPage,
     CounterState,
+    DeletionPart,
     Problem,
     Ready,
     Reconciliation,
@@ -61,6 +63,9 @@ SCHEMAS: Final = (
 LOCATION: Final = ResponseHeader(
     name="Location", value="/", description="Path of what was made.", documentation_only=True
 )
+
+DELETED: Final = ResponseSpec(None, generate_examples=False, description="All is deleted.")
+DELETED_IN_PART: Final = "A part is deleted, as the time was too short for all: repeat the request."
 
 _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
     ProblemKind.INVALID_INPUT: {

@@ -13,7 +13,7 @@ from counters.entries import Entries
 from counters.errors import AccountNotFoundError
 from counters.ids import Clock, check_id, uuid7
 from counters.keys import SERVICES, CounterKey
-from counters.model import Account, Counter, Enforcement
+from counters.model import Account, Counter, Deletion, Enforcement
 from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.retry import repeat
 from counters.store import Store
@@ -103,26 +103,30 @@ class Accounts:
             logger.info("account.limit_changed", extra={"fields": {"account_id": account_id, "limit": limit}})
         return _found(account_id, account, counter)
 
-    async def delete(self, account_id: str) -> None:
+    async def delete(self, account_id: str) -> Deletion:
         """Delete an account with its counters and their entries; raises what ``get`` does.
 
-        Takes time in proportion to the entries. It starts by closing the counter, so after an error the account is
-        still there, empty or emptying, and a repeat goes on where it stopped.
+        It starts by closing the counter. After an error, or when there is more, the account is still there, empty or
+        emptying, and a repeat goes on where this stopped.
         """
         key = (await self.get(account_id)).counter.key
         await self._repeat(lambda: self._store.set_limit(key, 0))
         # What other processes reserved before the limit fell may still be written until their deadline. By the
         # one-sided rule a best_effort of zero proves that nothing is left and nothing is under way.
         give_up_at = asyncio.get_running_loop().time() + self._deadline_s
-        await self._entries.delete_all(key)
-        while asyncio.get_running_loop().time() < give_up_at:
+        deletion = await self._entries.delete_all(key)
+        while not deletion.more and asyncio.get_running_loop().time() < give_up_at:
             counter = await self._repeat(lambda: self._store.read_counter(key))
             if counter is None or counter.best_effort <= 0:
                 break
             await asyncio.sleep(_CLOSING_PAUSE_S)
-            await self._entries.delete_all(key)
+            late = await self._entries.delete_all(key)
+            deletion = Deletion(deletion.deleted + late.deleted, late.more)
+        if deletion.more:
+            return deletion
         await self._repeat(lambda: self._store.delete_account(key))
         logger.info("account.deleted", extra={"fields": {"account_id": account_id}})
+        return deletion
 
     async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:
         """Return a page of all accounts, oldest first.

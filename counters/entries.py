@@ -1,7 +1,7 @@
 """Entries of a counter: create within the limit, delete and release, read and list."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -12,19 +12,24 @@ from counters.errors import (
     EntryNotFoundError,
     LimitReachedError,
     OutcomeUnknownError,
+    OverloadedError,
 )
 from counters.ids import Clock, check_id, uuid7
 from counters.keys import CounterKey
 from counters.lane import Lane
 from counters.lanes import Lanes
-from counters.model import Counter, Created, Enforcement, Entry
+from counters.model import Counter, Created, Deletion, Enforcement, Entry
 from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
+from counters.parts import Parts
 from counters.retry import repeat
 from counters.store import Store
 from counters.tickets import Ticket
 
-_DELETE_PAGE: Final = 100
+_DELETE_PART: Final = 25
 """Entries deleted side by side when all of a ledger goes; their amounts are released together."""
+
+_DELETE_PARTS: Final = 4
+"""Parts under way at a time: while one waits for its last delete or its release, the others keep the store busy."""
 
 
 class Entries:
@@ -120,19 +125,37 @@ class Entries:
             return
         read = partial(self._store.read_entry, key, counter.slots, entry_id)
         entry = _found(entry_id, await repeat(read, deadline, self._random))
-        await self._delete_hybrid(lane, counter, [entry], deadline)
+        _raise_first(await self._delete_hybrid(lane, counter, [entry], deadline))
 
-    async def delete_all(self, key: CounterKey) -> None:
-        """Delete every entry, page by page, releasing as it goes; raises what ``get`` does.
+    async def delete_all(self, key: CounterKey, deadline: float | None = None) -> Deletion:
+        """Delete the entries of a counter, as many as the time allows, releasing as it goes.
 
-        Not one atomic step: entries made meanwhile may stay, and after an error a repeat goes on where it stopped.
+        Not one atomic step: entries made meanwhile may stay. After an error, or when there is more, a repeat goes on
+        where this stopped.
+
+        Args:
+            key: The counter.
+            deadline: Event loop time in seconds by which to answer; None for one operation's time from now.
+
+        Raises:
+            InvalidInputError: An id that cannot be a key.
+            AccountNotFoundError: There is no such counter.
+            OverloadedError: No entry could be deleted in time.
         """
-        counter = await self._counter(key, self._deadline())
-        for slot in range(counter.slots):
-            more = True
-            while more:
-                entries, more = await self._read_page(key, slot, _DELETE_PAGE, None, self._deadline())
-                await self._delete_page(key, entries)
+        deadline = self._deadline() if deadline is None else deadline
+        counter = await self._counter(key, deadline)
+
+        def read_part(slot: int, after: str | None) -> Awaitable[tuple[list[Entry], bool]]:
+            return self._read_page(key, slot, _DELETE_PART, after, deadline)
+
+        parts = Parts(read_part, counter.slots, deadline)
+        workers = (self._delete_parts(key, parts, deadline) for _ in range(_DELETE_PARTS))
+        # Each goes on when another fails: a delete that is cut off may be done and yet stay counted.
+        errors = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error is not None]
+        for error in errors:
+            if not parts.deleted or not isinstance(error, OverloadedError):
+                raise error
+        return Deletion(parts.deleted, more=bool(errors) or not parts.ended)
 
     async def page(self, key: CounterKey, limit: int, cursor: str | None) -> Page[Entry]:
         """Return a page of the ledger, slot by slot, each in the order of ids.
@@ -176,27 +199,35 @@ class Entries:
         counter = await lane.look(deadline)
         return await repeat(lambda: self._store.read_entry(key, counter.slots, entry_id), deadline, self._random)
 
-    async def _delete_page(self, key: CounterKey, entries: list[Entry]) -> None:
-        deadline = self._deadline()
-        lane = self._lanes.open(key)
-        counter = await lane.look(deadline)
-        with suppress(EntryNotFoundError):
-            if counter.enforcement is Enforcement.STRICT:
-                await self._delete_strict(lane, counter, entries, deadline)
-            else:
-                await self._delete_hybrid(lane, counter, entries, deadline)
+    async def _delete_parts(self, key: CounterKey, parts: Parts, deadline: float) -> None:
+        """Delete one part after the other, until no part is left or the time is over."""
+        while entries := await parts.take():
+            lane = self._lanes.open(key)
+            counter = await lane.look(deadline)
+            delete = self._delete_strict if counter.enforcement is Enforcement.STRICT else self._delete_hybrid
+            outcomes = await delete(lane, counter, entries, deadline)
+            parts.deleted += sum(not isinstance(outcome, BaseException) for outcome in outcomes)
+            with suppress(EntryNotFoundError):
+                _raise_first(outcomes)
 
-    async def _delete_strict(self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float) -> None:
-        """Delete, then release: what failed to be deleted stays counted."""
+    async def _delete_strict(
+        self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float
+    ) -> list[int | BaseException]:
+        """Delete, then release: what failed to be deleted stays counted. Returns what ``_delete_entries`` does."""
         outcomes = await self._delete_entries(counter, entries, deadline)
         amount = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         if amount:
             # Released even when a part failed: those entries are gone.
             await lane.adjust(-amount, counter.epoch, deadline)
-        _raise_first(outcomes)
+        return outcomes
 
-    async def _delete_hybrid(self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float) -> None:
-        """Release, then delete, and take back the release of what somebody else deleted."""
+    async def _delete_hybrid(
+        self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float
+    ) -> list[int | BaseException]:
+        """Release, then delete, and take back the release of what somebody else deleted.
+
+        Returns what ``_delete_entries`` does.
+        """
         # Half of the time for the counter: when it is throttled, the delete goes on without it.
         halfway = (asyncio.get_running_loop().time() + deadline) / 2
         await lane.adjust(-sum(entry.amount for entry in entries), None, halfway)
@@ -208,7 +239,7 @@ class Entries:
         )
         if lost:
             await lane.adjust(lost, counter.epoch, deadline)
-        _raise_first(outcomes)
+        return outcomes
 
     async def _delete_entries(
         self, counter: Counter, entries: Sequence[Entry], deadline: float

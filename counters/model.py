@@ -114,6 +114,18 @@ class Created(msgspec.Struct, frozen=True):
     replayed: bool
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """How far the deletion of all entries came in its time.
+
+    Attributes:
+        deleted: Number of entries that it deleted.
+        more: Whether entries are left, so that it is to be repeated.
+    """
+
+    deleted: int
+    more: bool
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One flush: what a lane adds to ``best_effort`` in one write.
 

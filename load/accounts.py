@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Final, TypeVar
 
 import httpx
@@ -40,6 +41,10 @@ class _CountPage(msgspec.Struct, frozen=True):
     items: tuple[Counts]
 
 
+class _DeletionPart(msgspec.Struct, frozen=True):
+    deleted: int
+
+
 class Accounts:
     """A client of the API that is not part of the load."""
 
@@ -73,7 +78,7 @@ class Accounts:
             AccountsError: Some could not be deleted; the others were.
         """
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            gone = [pool.submit(self._send, "DELETE", f"/accounts/{account_id}") for account_id in account_ids]
+            gone = [pool.submit(self._delete_one, account_id) for account_id in account_ids]
         for one in gone:
             one.result()
 
@@ -100,12 +105,13 @@ class Accounts:
         new = {"username": "load", "max_number_of_services": limit}
         return self._read("POST", "/accounts", _Account, new).id
 
+    def _delete_one(self, account_id: str) -> None:
+        # Each request deletes what it can in its time, and answers 204 when all is gone.
+        while (answer := self._send("DELETE", f"/accounts/{account_id}")).status_code != HTTPStatus.NO_CONTENT:
+            _decode(answer, _DeletionPart)
+
     def _read(self, method: str, path: str, kind: type[T], body: Mapping[str, object] | None = None) -> T:
-        answer = self._send(method, path, body)
-        try:
-            return msgspec.json.decode(answer.content, type=kind)
-        except msgspec.DecodeError as exc:
-            raise AccountsError(f"{method} {answer.url} answered what this API would not: {exc}") from exc
+        return _decode(self._send(method, path, body), kind)
 
     def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Response:
         try:
@@ -116,3 +122,11 @@ class Accounts:
         if not answer.is_success:
             raise AccountsError(f"{method} {answer.url} answered {answer.status_code}: {answer.text[:200]}")
         return answer
+
+
+def _decode(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.DecodeError as exc:
+        reason = f"{answer.request.method} {answer.url} answered what this API would not: {exc}"
+        raise AccountsError(reason) from exc

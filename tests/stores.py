@@ -39,8 +39,8 @@ class WatchedStore(MemoryStore):
         self.faults: dict[str, deque[Fault | None]] = {}
         self.latency_s = latency_s
 
-    def fail(self, method: str, *faults: Fault) -> None:
-        """Let the next calls of a method fail."""
+    def fail(self, method: str, *faults: Fault | None) -> None:
+        """Let the next calls of a method fail; None lets one succeed."""
         self.faults.setdefault(method, deque()).extend(faults)
 
     def total(self, key: CounterKey) -> int:

@@ -1,12 +1,15 @@
 """Routes of accounts."""
 
-from litestar import Controller, delete, get, post, put
+from http import HTTPStatus
+
+from litestar import Controller, Response, delete, get, post, put
 from litestar.params import JSONBody
 
 from api.backend import InjectedAccounts
-from api.documentation import LOCATION, problem_responses
-from api.responses import Made
+from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
+from api.responses import Made, answer_deletion
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
+from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
 from api.schemas.problems import ProblemKind
@@ -55,8 +58,16 @@ class AccountsController(Controller):
         return Account.of(await accounts.update(account_id, username=username, limit=limit))
 
     @delete(
-        "/{account_id:str}", summary="Delete an account", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND)
+        "/{account_id:str}",
+        summary="Delete an account",
+        status_code=HTTPStatus.OK,
+        response_description=DELETED_IN_PART,
+        responses={HTTPStatus.NO_CONTENT: DELETED, **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND)},
     )
-    async def delete_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> None:
-        """Delete an account with its counters and services. After a 503, repeat it: it goes on where it stopped."""
-        await accounts.delete(account_id)
+    async def delete_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> Response[DeletionPart]:
+        """Delete an account with its counters and services.
+
+        Answers 204 when all is deleted. An account with thousands of services takes several requests: each answers 200
+        with the number of services that it deleted. Repeat it then, and after a 503: it goes on where it stopped.
+        """
+        return answer_deletion(await accounts.delete(account_id))

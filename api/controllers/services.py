@@ -3,13 +3,14 @@
 from http import HTTPStatus
 from typing import Final
 
-from litestar import Controller, delete, get, post, put
+from litestar import Controller, Response, delete, get, post, put
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
 from api.backend import InjectedEntries
-from api.documentation import LOCATION, problem_responses
-from api.responses import Made
+from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
+from api.responses import Made, answer_deletion
+from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
 from api.schemas.problems import ProblemKind
@@ -102,10 +103,21 @@ class AccountServicesController(Controller):
         """List an account's services; the same list as `/services?account_id=`."""
         return ServicePage.of(account_id, await entries.page(CounterKey(account_id, SERVICES), limit, cursor))
 
-    @delete(summary="Delete all services of an account", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
-    async def delete_services_of_account(self, account_id: AccountIdInPath, entries: InjectedEntries) -> None:
-        """Delete all services of an account. After a 503, repeat it: it goes on where it stopped."""
-        await entries.delete_all(CounterKey(account_id, SERVICES))
+    @delete(
+        summary="Delete all services of an account",
+        status_code=HTTPStatus.OK,
+        response_description=DELETED_IN_PART,
+        responses={HTTPStatus.NO_CONTENT: DELETED, **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND)},
+    )
+    async def delete_services_of_account(
+        self, account_id: AccountIdInPath, entries: InjectedEntries
+    ) -> Response[DeletionPart]:
+        """Delete all services of an account.
+
+        Answers 204 when all are deleted. Thousands of services take several requests: each answers 200 with the number
+        that it deleted. Repeat it then, and after a 503: it goes on where it stopped.
+        """
+        return answer_deletion(await entries.delete_all(CounterKey(account_id, SERVICES)))
 
 
 def _answer(account_id: str, created: Created) -> Made[Service]:

@@ -4,7 +4,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
+from counters.entries import Entries
 from counters.keys import SERVICES, CounterKey
+from counters.model import Deletion
 from tests.stores import WatchedStore
 
 Api = AsyncTestClient[Litestar]
@@ -112,3 +114,17 @@ class TestAll:
         assert (response.status_code, response.content) == (204, b"")
         assert (await api.get(f"/accounts/{account_id}/services")).json() == {"items": [], "next_cursor": None}
         await make_service(api, account_id)
+
+    async def test_a_delete_of_too_many_says_how_many_went_and_is_repeated(
+        self, api: Api, account_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deletions = iter([Deletion(2500, more=True), Deletion(500, more=False)])
+
+        async def delete_all(*_: object) -> Deletion:
+            return next(deletions)
+
+        monkeypatch.setattr(Entries, "delete_all", delete_all)
+        first = await api.delete(f"/accounts/{account_id}/services")
+        assert (first.status_code, first.json()) == (200, {"deleted": 2500, "more": True})
+        last = await api.delete(f"/accounts/{account_id}/services")
+        assert (last.status_code, last.content) == (204, b"")

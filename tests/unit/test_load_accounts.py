@@ -7,16 +7,20 @@ from load.accounts import Accounts, AccountsError, Counts
 
 
 class Api:
-    """Makes so many accounts and then refuses; counts as the test says."""
+    """Makes so many accounts and then refuses; deletes in parts and counts as the test says."""
 
-    def __init__(self, accounts: int = 100) -> None:
+    def __init__(self, accounts: int = 100, parts: int = 0) -> None:
         self.accounts: set[str] = set()
         self.counts: list[Counts] = []
+        self.parts_left = parts
         self._left = accounts
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         account_id = request.url.path.rpartition("/")[2]
         if request.method == "DELETE":
+            if self.parts_left:
+                self.parts_left -= 1
+                return httpx.Response(200, json={"deleted": 2500, "more": True})
             self.accounts.remove(account_id)
             return httpx.Response(204)
         if request.method == "GET":
@@ -42,6 +46,13 @@ def test_all_that_was_made_is_deleted() -> None:
     assert len(api.accounts) == 25
     accounts.delete(account_ids)
     assert api.accounts == set()
+
+
+def test_a_deletion_in_parts_is_repeated_until_the_account_is_gone() -> None:
+    api = Api(parts=2)
+    accounts = client(api)
+    accounts.delete(accounts.make(1, limit=10))
+    assert (api.accounts, api.parts_left) == (set(), 0)
 
 
 def test_when_not_all_can_be_made_none_is_left() -> None:
