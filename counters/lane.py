@@ -296,6 +296,7 @@ class Lane:
             epoch=counter.epoch if follows else None,
             at_ms=self._clock(),
         )
+        sent_at = asyncio.get_running_loop().time()
         try:
             outcome = await self._store.change_counter(self._key, change)
         except NotAppliedError:
@@ -315,7 +316,7 @@ class Lane:
             self._learn(outcome.counter)
             self._flushed_at = self._seen_at
             self._finish(adjustments)
-            self._keep(outcome.counter, ahead)
+            self._keep(outcome.counter, ahead, sent_at)
             self._start_write(outcome.counter, granted)
         elif outcome.counter is None:
             self._end(granted, adjustments, AccountNotFoundError(self._key.account_id))
@@ -325,13 +326,12 @@ class Lane:
             self._put_back(granted, adjustments)
         return self._pace.after_success_s()
 
-    def _keep(self, counter: Counter, ahead: int) -> None:
+    def _keep(self, counter: Counter, ahead: int, sent_at: float) -> None:
         """Put into the stock what was reserved ahead, and see to it that the rest is given back in time."""
         self._stop_timer()
         if ahead:
-            self._stock.put(counter, ahead)
-            loop = asyncio.get_running_loop()
-            self._give_back_timer = loop.call_later(self._settings.stock.lasts_s, self._give_back)
+            until = self._stock.put(counter, ahead, sent_at)
+            self._give_back_timer = asyncio.get_running_loop().call_at(until, self._give_back)
 
     async def _view(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> Counter | None:
         """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""

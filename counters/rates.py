@@ -18,7 +18,11 @@ class Recent:
         self.per_s = 0.0
         self._noted_at = -math.inf
 
+    def fades_to_per_s(self, now: float) -> float:
+        """Return the amount a second as of now (event loop time, in seconds), when nothing came since the last one."""
+        return self.per_s * math.exp((self._noted_at - now) / LATELY_S)
+
     def note(self, now: float, amount: int) -> None:
         """Take in an amount that came now (event loop time, in seconds)."""
-        self.per_s = self.per_s * math.exp((self._noted_at - now) / LATELY_S) + amount / LATELY_S
+        self.per_s = self.fades_to_per_s(now) + amount / LATELY_S
         self._noted_at = now

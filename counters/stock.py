@@ -22,8 +22,8 @@ class StockSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of every lane's stock.
 
     Attributes:
-        lasts_s: How long a stock may be used, in seconds, and for how long it should suffice. With an operation's
-            deadline added it must be shorter than the quiet that healing waits for.
+        lasts_s: How long a stock may be used after its flush was sent, in seconds, and for how long it should suffice.
+            With an operation's deadline added it must be shorter than the quiet that healing waits for.
         size_min: The smallest worth having.
         part_of_room: A stock takes at most one part in so many of the room, so that hardly anybody finds a counter full
             because of it: the other parts would have to be used up before it is given back.
@@ -67,20 +67,33 @@ class Stock:
             counter: As last seen.
             in_use: What its value will be without it.
         """
-        size = int(self._demand.per_s * self._settings.lasts_s)
+        now = asyncio.get_running_loop().time()
+        size = int(self._demand.fades_to_per_s(now) * self._settings.lasts_s)
         if counter.limit is not None:
             size = min(size, (counter.limit - in_use) // self._settings.part_of_room)
         return size if size >= self._settings.size_min else 0
 
-    def put(self, counter: Counter, size: int) -> None:
-        """Keep what was reserved just now; whatever was kept before must have been taken out.
+    def put(self, counter: Counter, size: int, sent_at: float) -> float:
+        """Keep what a flush reserved; what was kept before must have been taken out.
+
+        The flush may have taken effect as soon as it was sent, and a healing that came since has dropped what it
+        reserved. So the stock's time runs from the sending, however late the answer came.
 
         Args:
             counter: As the flush left it: what is taken out later belongs to its epoch.
             size: How much.
+            sent_at: Event loop time just before the flush was sent, in seconds.
+
+        Returns:
+            The event loop time, in seconds, until which it may be used.
         """
-        self._lot = _Lot(counter, asyncio.get_running_loop().time() + self._settings.lasts_s)
+        until = sent_at + self._settings.lasts_s
+        if until <= asyncio.get_running_loop().time():
+            # It is over already. While answers take that long, each stock would only be given back.
+            self.restrain()
+        self._lot = _Lot(counter, until)
         self.size = size
+        return until
 
     def use(self, amount: int) -> Counter | None:
         """Take out as much for creates, and return the counter as it was when it was reserved; None: there is less."""
