@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final, NamedTuple
 
-from counters.errors import NotAppliedError, OutcomeUnknownError, StoreRejectedError
+from counters.errors import NotAppliedError
 from counters.keys import CounterKey
 from counters.rates import LATELY_S, Recent
 from counters.store import Store
@@ -146,6 +146,10 @@ class Backlog:
                 batch = self._take()
                 if batch:
                     await self._repeat(batch)
+        except Exception as error:  # noqa: BLE001 - each of those who wait gets it, and their lane logs it
+            for waiting in self._line:
+                _fail(waiting.is_written, error)
+            self._line.clear()
         finally:
             self._worker = None
 
@@ -167,7 +171,7 @@ class Backlog:
             # Not cut short when the first one's time is up, which would leave all of them in doubt: who is out of time
             # has been answered, and the client bounds each call.
             left = await self._call([*batch])
-        except (OutcomeUnknownError, StoreRejectedError) as error:
+        except Exception as error:  # noqa: BLE001 - each of those who wait gets it, and their lane logs what is unforeseen
             for is_written in batch.values():
                 _fail(is_written, error)
             return

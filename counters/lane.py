@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
+from typing import Final
 
 import msgspec
 
@@ -38,9 +39,11 @@ from counters.retry import Pace, repeat
 from counters.stock import Stock, StockSettings
 from counters.store import Store
 from counters.tickets import Adjustment, Ticket
-from counters.writer import EntryWriter
+from counters.writer import EntryWriter, Written
 
 logger = logging.getLogger(__name__)
+
+_UNFORESEEN: Final = "Something failed, and it is not known whether the entry was stored; look for it, or try again."
 
 
 class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,8 +193,16 @@ class Lane:
                     await asyncio.sleep(self._next_flush_at - loop.time())
                 started_at = loop.time()
                 self._next_flush_at = started_at + await self._flush()
+        except Exception as error:  # noqa: BLE001 - it is logged, and its callers are answered
+            self._log_unforeseen("lane.failed", error)
+            self._end(self._queue, self._adjustments, OverloadedError(_UNFORESEEN))
+            self._queue.clear()
+            self._adjustments.clear()
         finally:
             self._worker = None
+
+    def _log_unforeseen(self, event: str, error: Exception) -> None:
+        logger.error(event, exc_info=error, extra={"fields": {**self._key._asdict(), "reason": repr(error)}})
 
     @property
     def _is_filled(self) -> bool:
@@ -253,6 +264,17 @@ class Lane:
         if not tickets and not adjustments:
             return 0.0
         adjustments += self._stock.empty()
+        try:
+            return await self._flush_batch(tickets, adjustments)
+        except Exception as error:  # noqa: BLE001 - likewise
+            # What was sent may have been applied: so nothing is sent again, and what was reserved stays counted.
+            self._log_unforeseen("flush.failed", error)
+            self._stock.restrain()
+            self._end(tickets, adjustments, OverloadedError(_UNFORESEEN))
+            return self._pace.after_silence_s()
+
+    async def _flush_batch(self, tickets: Sequence[Ticket], adjustments: list[Adjustment]) -> float:
+        """Decide on a batch and commit what fits; return what ``_flush`` does."""
         try:
             counter = await self._view(tickets, adjustments)
         except (NotAppliedError, OutcomeUnknownError) as error:
@@ -439,6 +461,11 @@ class Lane:
     async def _write(self, counter: Counter, tickets: Sequence[Ticket]) -> None:
         try:
             written = await self._writer.write(counter.slots, tickets)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._log_unforeseen("write.failed", error)
+            for ticket in tickets:
+                ticket.fail(OverloadedError(_UNFORESEEN))
+            written = Written.of(tickets)
         finally:
             self._writing -= len(tickets)
             if self._is_filled:

@@ -64,6 +64,8 @@ class Refusals:
             healed = (await self._healer.heal(self._key)).after
         except CounterError as error:
             logger.info("counter.not_healed", extra={"fields": {**self._key._asdict(), "reason": str(error)}})
+        except Exception as error:
+            logger.exception("counter.healing_failed", extra={"fields": {**self._key._asdict(), "reason": repr(error)}})
         finally:
             # Once in a while, whatever comes of it: a storm of refusals must not become one of recounts.
             self._heal_again_at = asyncio.get_running_loop().time() + self._healer.quiet_s

@@ -10,7 +10,7 @@ for the entry instead.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Final, NamedTuple
@@ -37,6 +37,11 @@ class Written(NamedTuple):
 
     stored: int
     unused: int
+
+    @classmethod
+    def of(cls, tickets: Iterable[Ticket], unused: int = 0) -> "Written":
+        """Return what became of these tickets, whose writes are over."""
+        return cls(stored=_sum(ticket for ticket in tickets if ticket.is_stored), unused=unused)
 
 
 class EntryWriter:
@@ -75,8 +80,7 @@ class EntryWriter:
         fresh = [ticket for ticket in tickets if not ticket.own_id]
         writes = [self._write_batch(fresh[start : start + BATCH_MAX]) for start in range(0, len(fresh), BATCH_MAX)]
         writes += [self._insert(ticket) for ticket in tickets if ticket.own_id]
-        unused = sum(await asyncio.gather(*writes)) if len(writes) > 1 else await writes[0]
-        return Written(stored=_sum(ticket for ticket in tickets if ticket.is_stored), unused=unused)
+        return Written.of(tickets, await _sum_of_all(writes))
 
     async def _write_batch(self, tickets: Sequence[Ticket]) -> int:
         """Write entries under ids of ours; return the sum of what was certainly not stored."""
@@ -94,7 +98,7 @@ class EntryWriter:
         except StoreRejectedError as error:
             return unused + _fail(live, error)
         if left:
-            unused += sum(await asyncio.gather(*map(self._write_later, left)))
+            unused += await _sum_of_all([self._write_later(ticket) for ticket in left])
         return unused
 
     async def _write_later(self, ticket: Ticket) -> int:
@@ -152,6 +156,22 @@ class EntryWriter:
                     break
             await asyncio.sleep(backoff.next_s())
         ticket.fail(OverloadedError("It is not known whether the entry was stored; look for it, or try again."))
+
+
+async def _sum_of_all(writes: Sequence[Coroutine[None, None, int]]) -> int:
+    """Return the sum of what these return. An error is raised when all are over, so that nothing goes on unseen."""
+    if len(writes) == 1:
+        return await writes[0]
+    total = 0
+    errors: list[BaseException] = []
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            errors.append(outcome)
+        else:
+            total += outcome
+    if errors:
+        raise errors[0]
+    return total
 
 
 def _sum(tickets: Iterable[Ticket]) -> int:

@@ -22,6 +22,12 @@ class Fault(Enum):
     """Nothing changed, and the caller cannot know."""
     ANSWER_LOST = auto()
     """Applied, and the caller cannot know."""
+    UNFORESEEN = auto()
+    """Applied, and then an error that no caller of a store expects."""
+
+
+class OneSidedRuleBrokenError(BaseException):
+    """The ledger's total is above ``best_effort``; no ``Exception``, as the engine answers those and goes on."""
 
 
 class WatchedStore(MemoryStore):
@@ -55,8 +61,10 @@ class WatchedStore(MemoryStore):
     def check(self, key: CounterKey) -> None:
         """Assert the one-sided rule (``docs/design.md``, section 4); hybrid counters do not promise it."""
         counter = self._counters.get(key)
-        if counter is not None and counter.enforcement is Enforcement.STRICT:
-            assert self.total(key) <= counter.best_effort, f"ledger {self.total(key)} > {counter}"
+        if counter is None or counter.enforcement is not Enforcement.STRICT:
+            return
+        if self.total(key) > counter.best_effort:
+            raise OneSidedRuleBrokenError(f"ledger {self.total(key)} > {counter}")
 
     @asynccontextmanager
     async def _call(self, method: str) -> AsyncIterator[None]:
@@ -72,6 +80,8 @@ class WatchedStore(MemoryStore):
         await asyncio.sleep(self.latency_s / 2)
         if fault is Fault.ANSWER_LOST:
             raise OutcomeUnknownError("answer lost")
+        if fault is Fault.UNFORESEEN:
+            raise ValueError("unforeseen")
 
     async def read_counter(self, key: CounterKey) -> Counter | None:
         """See ``Store``."""
@@ -84,8 +94,9 @@ class WatchedStore(MemoryStore):
             before = self._counters.get(key)
             outcome = await super().change_counter(key, change)
             self.check(key)
-            if isinstance(outcome, Changed) and change.admits and before and before.limit is not None:
-                assert outcome.counter.best_effort <= before.limit, "a reserve went over the limit"
+            limit = before.limit if before and change.admits else None
+            if isinstance(outcome, Changed) and limit is not None and outcome.counter.best_effort > limit:
+                raise OneSidedRuleBrokenError(f"a reserve went over the limit of {limit}: {outcome.counter}")
         return outcome
 
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
