@@ -15,15 +15,10 @@ from litestar import Litestar
 from api.connections import Connection
 from api.settings import Settings
 from counters.engine import Engine, EngineSettings
-from counters.healing import HealingSettings
 from counters.store import Store
 
 _KEEP_ALIVE_S: Final = 75
 """Longer than a load balancer's, which would otherwise reuse a connection that is just being closed."""
-
-_QUIET_S_MIN: Final = 15.0
-"""A counter is healed when it was untouched for so long, and for three deadlines: one for the operation, a half for a
-call that was sent at its end, the rest for the clocks' differences."""
 
 _GRACE_S: Final = 2
 """Beyond an operation's deadline: time to send its answer."""
@@ -42,7 +37,6 @@ def make_engine(store: Store, settings: Settings) -> Engine:
     engine_settings = EngineSettings(
         deadline_s=settings.deadline_s,
         services_slots=settings.services_slots,
-        healing=HealingSettings(quiet_s=max(_QUIET_S_MIN, 3 * settings.deadline_s)),
     )
     # For ids and jitter, not for secrets; the system's own randomness costs a call to it for each id.
     random = Random()  # noqa: S311

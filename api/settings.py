@@ -14,8 +14,9 @@ from counters.keys import SLOTS_MAX
 _LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PORT_MAX: Final = 65_535
 _DEADLINE_MS_MIN: Final = 100
-_DEADLINE_MS_MAX: Final = 10_000
-"""Healing waits until a counter was quiet for 15 s and relies on no operation living that long (design, section 7)."""
+_DEADLINE_MS_MAX: Final = 5_000
+"""Healing waits until a counter was quiet for 15 s. Every process waits for the same time, whatever its own deadline,
+and each relies on no operation of another one living longer than this (``docs/design.md``, section 7)."""
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+")
 _TABLE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")

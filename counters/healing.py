@@ -37,8 +37,9 @@ class HealingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """When healing is safe.
 
     Attributes:
-        quiet_s: A counter untouched for so long has no reservation in flight, in seconds: more than an operation's
-            deadline, the time a request may be under way and the difference of the processes' clocks together.
+        quiet_s: A counter untouched for so long has no reservation in flight, in seconds: more than the longest
+            deadline of an operation in any process, the time a request may be under way and the difference of the
+            processes' clocks together. So it is no matter of one process, and nothing that an operator may choose.
         settled_s: After so long untouched the stream's records have surely been settled, unless some were lost, so
             ``eventual`` may be set too, in seconds.
     """

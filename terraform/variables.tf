@@ -167,8 +167,8 @@ variable "operation_deadline_ms" {
   default     = 5000
 
   validation {
-    condition     = var.operation_deadline_ms >= 100 && var.operation_deadline_ms <= 10000 && floor(var.operation_deadline_ms) == var.operation_deadline_ms
-    error_message = "operation_deadline_ms must be a whole number from 100 to 10000, as the API itself demands."
+    condition     = var.operation_deadline_ms >= 100 && var.operation_deadline_ms <= 5000 && floor(var.operation_deadline_ms) == var.operation_deadline_ms
+    error_message = "operation_deadline_ms must be a whole number from 100 to 5000, as the API itself demands."
   }
 }
 

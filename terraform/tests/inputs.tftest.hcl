@@ -106,7 +106,7 @@ run "refuses_a_name_that_a_load_balancer_cannot_have" {
 
 run "refuses_a_deadline_that_the_api_refuses" {
   command = plan
-  variables { operation_deadline_ms = 10001 }
+  variables { operation_deadline_ms = 5001 }
   expect_failures = [var.operation_deadline_ms]
 }
 
