@@ -33,6 +33,10 @@ ATTEMPTS_MAX: Final = 5
 CONCURRENCY_MAX: Final = 8
 """Counters settled at the same time: hides the round trips, yet stays within one client's pool of 10 connections."""
 
+SEQUENCE_DIGITS_MAX: Final = 64
+"""Digits of the longest sequence number that can be kept. AWS documents up to 40; LocalStack has 56 where a table's
+stream is one of Kinesis."""
+
 PRUNED_MAX: Final = 25
 """Marks dropped in one write: keeps its expressions far below DynamoDB's 4 KB."""
 

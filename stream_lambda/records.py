@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from counters.keys import AMOUNT, ENTRIES_PREFIX, PK, parse_entries_pk
-from counters.settlement import EntryChange
+from counters.settlement import SEQUENCE_DIGITS_MAX, EntryChange
 
 ONLY_SHARD: Final = "only"
 """The label when an event names no shard: emulators have one. No shard of AWS can have it: those have a hyphen."""
 
 _AWS_SHARD: Final = re.compile(r"shardId-(\d{20}-[0-9a-f]+)", re.ASCII)
-_SEQUENCE: Final = re.compile(r"[0-9]{1,38}")
+_SEQUENCE: Final = re.compile(rf"[0-9]{{1,{SEQUENCE_DIGITS_MAX}}}")
 # Below 10**18, so that no sum of a batch or a counter comes near the 38 digits where DynamoDB refuses the write, which
 # would hold up the shard.
 _AMOUNT: Final = re.compile(r"[1-9][0-9]{0,17}")

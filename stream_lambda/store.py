@@ -23,7 +23,7 @@ from counters.keys import (
     CounterKey,
     counter_key,
 )
-from counters.settlement import Mark, Settled, Settlement, Unsettled
+from counters.settlement import SEQUENCE_DIGITS_MAX, Mark, Settled, Settlement, Unsettled
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -41,10 +41,19 @@ _TRANSIENT_CODES: Final = frozenset(
     }
 )
 
+_TEXT_FROM: Final = 10**37
+"""The least sequence number that is stored as text. A DynamoDB number takes less than half of the room, so that AWS's
+sequence numbers, of some 30 digits, leave a counter's item below 1 KB; but it holds no more than 38 digits."""
+
 _MARK_PATH: Final = "#marks.#shard"
 _COUNTER_EXISTS: Final = "attribute_exists(#pk)"
 _SHARD_IS_NEW: Final = f"attribute_not_exists({_MARK_PATH})"
-_NOTHING_COUNTED_YET: Final = f"{_MARK_PATH}.#sequence < :first"
+_SEQUENCE_PATH: Final = f"{_MARK_PATH}.#sequence"
+# Values of different types have no order, and emulators differ on what a comparison of them gives.
+_NOTHING_COUNTED_YET: Final = (
+    f"(attribute_type({_SEQUENCE_PATH}, :number) AND {_SEQUENCE_PATH} < :first_number"
+    f" OR attribute_type({_SEQUENCE_PATH}, :text) AND {_SEQUENCE_PATH} < :first_text)"
+)
 
 _SETTLE_UPDATE: Final = f"SET {_MARK_PATH} = :mark, #settled_at = :at ADD #eventual :delta"
 _NOTHING_RECOUNTED: Final = "(attribute_not_exists(#counted_from) OR #counted_from <= :oldest)"
@@ -87,7 +96,10 @@ class Boto3SettlementStore:
                 ExpressionAttributeNames={**_SETTLE_NAMES, "#shard": settlement.shard},
                 ExpressionAttributeValues={
                     ":mark": _encode(Mark(settlement.last, settlement.at_ms)),
-                    ":first": _number(settlement.first),
+                    ":number": {"S": "N"},
+                    ":text": {"S": "S"},
+                    ":first_number": _number(min(settlement.first, _TEXT_FROM)),
+                    ":first_text": _text(settlement.first),
                     ":delta": _number(settlement.delta),
                     ":oldest": _number(settlement.oldest_ms),
                     ":at": _number(settlement.at_ms),
@@ -129,20 +141,28 @@ def _key(key: CounterKey) -> "dict[str, AttributeValueTypeDef]":
 
 
 def _number(value: int) -> "AttributeValueTypeDef":
-    """Return a DynamoDB number: exact to 38 digits, and a sequence number has up to 30."""
+    """Return a DynamoDB number, which is exact to 38 digits."""
     return {"N": str(value)}
 
 
+def _text(sequence: int) -> "AttributeValueTypeDef":
+    """Return a sequence number as text that compares as the number does: all of one width."""
+    return {"S": f"{sequence:0{SEQUENCE_DIGITS_MAX}}"}
+
+
 def _encode(mark: Mark) -> "AttributeValueTypeDef":
-    return {"M": {MARK_SEQUENCE: _number(mark.sequence), MARK_AT: _number(mark.at_ms)}}
+    sequence = _number(mark.sequence) if mark.sequence < _TEXT_FROM else _text(mark.sequence)
+    return {"M": {MARK_SEQUENCE: sequence, MARK_AT: _number(mark.at_ms)}}
+
+
+def _decode(mark: "Mapping[str, AttributeValueTypeDef]") -> Mark:
+    sequence = mark[MARK_SEQUENCE]
+    return Mark(int(sequence["N"] if "N" in sequence else sequence["S"]), int(mark[MARK_AT]["N"]))
 
 
 def _marks(item: "Mapping[str, AttributeValueTypeDef]") -> dict[str, Mark]:
     """Return an item's marks by shard."""
-    return {
-        shard: Mark(int(mark["M"][MARK_SEQUENCE]["N"]), int(mark["M"][MARK_AT]["N"]))
-        for shard, mark in item[MARKS]["M"].items()
-    }
+    return {shard: _decode(mark["M"]) for shard, mark in item[MARKS]["M"].items()}
 
 
 def _counted_from(item: "Mapping[str, AttributeValueTypeDef]") -> int | None:

@@ -92,7 +92,7 @@ class DynamoBackend:
                 keys.MARKS: {
                     "M": {
                         shard: {
-                            "M": {keys.MARK_SEQUENCE: _number(mark.sequence), keys.MARK_AT: _number(mark.at_ms)},
+                            "M": {keys.MARK_SEQUENCE: _sequence(mark.sequence), keys.MARK_AT: _number(mark.at_ms)},
                         }
                         for shard, mark in marks.items()
                     }
@@ -111,7 +111,7 @@ class DynamoBackend:
             int(item[keys.BEST_EFFORT]["N"]),
             int(item[keys.SETTLED_AT]["N"]) if keys.SETTLED_AT in item else None,
             {
-                shard: Mark(int(mark["M"][keys.MARK_SEQUENCE]["N"]), int(mark["M"][keys.MARK_AT]["N"]))
+                shard: Mark(_whole(mark["M"][keys.MARK_SEQUENCE]), int(mark["M"][keys.MARK_AT]["N"]))
                 for shard, mark in item[keys.MARKS]["M"].items()
             },
         )
@@ -124,3 +124,12 @@ def _key_item(key: CounterKey) -> "dict[str, AttributeValueTypeDef]":
 
 def _number(value: int) -> "AttributeValueTypeDef":
     return {"N": str(value)}
+
+
+def _sequence(value: int) -> "AttributeValueTypeDef":
+    """Return a sequence number as it is stored: a number of up to 37 digits, beyond that text of 64 digits."""
+    return _number(value) if value < 10**37 else {"S": f"{value:064}"}
+
+
+def _whole(value: "AttributeValueTypeDef") -> int:
+    return int(value["N"] if "N" in value else value["S"])

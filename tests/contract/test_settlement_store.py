@@ -1,6 +1,7 @@
 """What every ``SettlementStore`` owes, run against every implementation and every backend."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping
 
 import boto3
@@ -31,6 +32,8 @@ SHARD = "1414576573621-f55eea83"
 OTHER_SHARD = "1414576999999-0badcafe"
 LONGEST = 10**29 + 1
 """A sequence number of 30 digits whose last digit a floating point number cannot hold."""
+FIRSTS = [2, 10**20 + 1, 10**21 + 1, LONGEST, 10**37 - 1, 10**37, 10**37 + 1, 10**38, 10**55 + 1, 10**63, 10**64 - 1]
+"""Sequence numbers of 1 to 64 digits; so many that every way to store one, and each edge between two, is among them."""
 
 
 def settlement(first: int, last: int, delta: int = 1, shard: str = SHARD, oldest_ms: int = NOW_MS - 1000) -> Settlement:
@@ -83,25 +86,31 @@ class SettlementStoreContract:
         await backend.store.settle(key, settlement(11, 12, delta=0))
         assert read(backend, key) == RawCounter(5, BEST_EFFORT, NOW_MS, {SHARD: Mark(12, NOW_MS)})
 
-    @pytest.mark.parametrize("first", [2, 10**20 + 1, 10**21 + 1, LONGEST])
+    @pytest.mark.parametrize("first", FIRSTS)
     async def test_mark_just_below_the_first_record_lets_it_pass(self, backend: SettlementBackend, first: int) -> None:
         key = backend.add_counter(0, {SHARD: Mark(first - 1, 1)})
         assert await backend.store.settle(key, settlement(first, first)) == Settled({SHARD: Mark(first, NOW_MS)})
         assert read(backend, key).marks == {SHARD: Mark(first, NOW_MS)}
 
-    @pytest.mark.parametrize("first", [2, 10**20 + 1, 10**21 + 1, LONGEST])
-    @pytest.mark.parametrize("ahead", [0, 1])
+    @pytest.mark.parametrize("first", FIRSTS)
+    @pytest.mark.parametrize("behind", [0, 1])
     async def test_mark_at_or_past_the_first_record_refuses(
-        self, backend: SettlementBackend, first: int, ahead: int
+        self, backend: SettlementBackend, first: int, behind: int
     ) -> None:
-        marks = {SHARD: Mark(first + ahead, 1)}
+        marks = {SHARD: Mark(first, 1)}
         key = backend.add_counter(3, marks)
-        assert await backend.store.settle(key, settlement(first, first + 5)) == Unsettled(marks)
+        assert await backend.store.settle(key, settlement(first - behind, first)) == Unsettled(marks)
         assert read(backend, key) == RawCounter(3, BEST_EFFORT, None, marks)
 
-    async def test_sequence_numbers_compare_as_numbers_and_not_as_text(self, backend: SettlementBackend) -> None:
-        key = backend.add_counter(0, {SHARD: Mark(9 * 10**20, 1)})
-        assert isinstance(await backend.store.settle(key, settlement(10**21, 10**21)), Settled)
+    @pytest.mark.parametrize(("shorter", "longer"), [*itertools.pairwise([1, 21, 22, 30, 37, 38, 39, 56, 64])])
+    async def test_sequence_number_of_more_digits_is_the_larger_one(
+        self, backend: SettlementBackend, shorter: int, longer: int
+    ) -> None:
+        """As text, without leading zeros, "9" would come after "10"."""
+        low, high = 10**shorter - 1, 10 ** (longer - 1)
+        key = backend.add_counter(0, {SHARD: Mark(low, 1)})
+        assert await backend.store.settle(key, settlement(high, high)) == Settled({SHARD: Mark(high, NOW_MS)})
+        assert await backend.store.settle(key, settlement(low, low)) == Unsettled({SHARD: Mark(high, NOW_MS)})
 
     async def test_marks_of_other_shards_do_not_matter_and_stay(self, backend: SettlementBackend) -> None:
         key = backend.add_counter(0, {OTHER_SHARD: Mark(LONGEST, 7)})

@@ -48,12 +48,24 @@ def test_events_of_ministack_are_read() -> None:
     ]
 
 
-def test_leading_zeros_and_30_digits_of_a_sequence_number_are_exact() -> None:
+@pytest.mark.parametrize(
+    ("text", "sequence"),
+    [
+        ("17".zfill(30), 17),
+        ("17".zfill(64), 17),
+        ("9" * 30, 10**30 - 1),
+        # LocalStack's, where a table's stream is one of Kinesis.
+        (
+            "49669102573624513563241785352204170189612389437842882562",
+            49669102573624513563241785352204170189612389437842882562,
+        ),
+        ("9" * 64, 10**64 - 1),
+    ],
+)
+def test_leading_zeros_and_64_digits_of_a_sequence_number_are_exact(text: str, sequence: int) -> None:
     record = recorded("INSERT")
-    record["dynamodb"]["SequenceNumber"] = "000000000000000000000000000017"
-    assert parse_record(record) == EntryChange(KEY, 17, 1, 1790000001000)
-    record["dynamodb"]["SequenceNumber"] = "9" * 30
-    assert parse_record(record) == EntryChange(KEY, 10**30 - 1, 1, 1790000001000)
+    record["dynamodb"]["SequenceNumber"] = text
+    assert parse_record(record) == EntryChange(KEY, sequence, 1, 1790000001000)
 
 
 @pytest.mark.parametrize("slot", [0, 63])
@@ -143,7 +155,7 @@ def test_largest_amount_is_exact() -> None:
     assert change.delta == -(10**18 - 1)
 
 
-@pytest.mark.parametrize("sequence", ["", "-1", "1.5", "0x10", "٣", "9" * 39])
+@pytest.mark.parametrize("sequence", ["", "-1", "1.5", "0x10", "٣", "9" * 65, "0" * 65])
 def test_sequence_number_that_is_none_makes_a_record_malformed(sequence: str) -> None:
     record = recorded("INSERT")
     record["dynamodb"]["SequenceNumber"] = sequence
