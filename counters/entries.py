@@ -19,14 +19,11 @@ from counters.keys import CounterKey
 from counters.lane import Lane
 from counters.lanes import Lanes
 from counters.model import Counter, Created, Deletion, Enforcement, Entry
-from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
+from counters.pages import PAGE_LIMIT_MAX, Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.parts import Parts
 from counters.retry import repeat
 from counters.store import Store
 from counters.tickets import Ticket
-
-_DELETE_PART: Final = 25
-"""Entries deleted side by side when all of a ledger goes; their amounts are released together."""
 
 _DELETE_PARTS: Final = 4
 """Parts under way at a time: while one waits for its last delete or its release, the others keep the store busy."""
@@ -145,10 +142,10 @@ class Entries:
         deadline = self._deadline() if deadline is None else deadline
         counter = await self._counter(key, deadline)
 
-        def read_part(slot: int, after: str | None) -> Awaitable[tuple[list[Entry], bool]]:
-            return self._read_page(key, slot, _DELETE_PART, after, deadline)
+        def read(slot: int, after: str | None) -> Awaitable[tuple[list[Entry], bool]]:
+            return self._read_page(key, slot, PAGE_LIMIT_MAX, after, deadline)
 
-        parts = Parts(read_part, counter.slots, deadline)
+        parts = Parts(read, counter.slots, deadline)
         workers = (self._delete_parts(key, parts, deadline) for _ in range(_DELETE_PARTS))
         # Each goes on when another fails: a delete that is cut off may be done and yet stay counted.
         errors = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error is not None]
