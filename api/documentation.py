@@ -82,6 +82,9 @@ _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
         "limit": 5000,
         "value": 5000,
     },
+    ProblemKind.CHANGE_CONFLICT: {
+        "detail": "Somebody else changed this at the same time. Read it, and change it again if need be."
+    },
     ProblemKind.COUNTER_BUSY: {
         "detail": "The counter is in use. It can be healed when nothing has changed it for a while."
     },

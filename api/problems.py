@@ -15,7 +15,9 @@ from api.requests import decoded_body
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, FieldProblem, Problem, ProblemKind
 from counters.errors import (
     AccountNotFoundError,
+    ChangeConflictError,
     CounterBusyError,
+    CounterError,
     CounterNotFoundError,
     EntryNotFoundError,
     InvalidInputError,
@@ -36,6 +38,13 @@ _KINDS: Final = {
 }
 """The kinds of problem that the framework finds, by its statuses."""
 
+_KINDS_OF_ERRORS: Final[dict[type[CounterError], ProblemKind]] = {
+    AccountNotFoundError: ProblemKind.ACCOUNT_NOT_FOUND,
+    ChangeConflictError: ProblemKind.CHANGE_CONFLICT,
+    CounterNotFoundError: ProblemKind.COUNTER_NOT_FOUND,
+}
+"""The kinds of problem that have nothing to tell but the error's own text."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -48,10 +57,8 @@ def answer_error(request: Request[None, None, State], error: Exception) -> Respo
     match error:
         case InvalidInputError(field=field, reason=reason):
             answer = _problem(ProblemKind.INVALID_INPUT, str(error), errors=[FieldProblem(field, reason)])
-        case AccountNotFoundError():
-            answer = _problem(ProblemKind.ACCOUNT_NOT_FOUND, str(error))
-        case CounterNotFoundError():
-            answer = _problem(ProblemKind.COUNTER_NOT_FOUND, str(error))
+        case AccountNotFoundError() | ChangeConflictError() | CounterNotFoundError():
+            answer = _problem(_KINDS_OF_ERRORS[type(error)], str(error))
         case EntryNotFoundError(entry_id=entry_id):
             answer = _problem(ProblemKind.SERVICE_NOT_FOUND, f"There is no service {entry_id}.")
         case LimitReachedError(limit=limit, value=value):

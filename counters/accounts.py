@@ -9,11 +9,13 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from counters.changes import compare_and_set
 from counters.entries import Entries
 from counters.errors import AccountNotFoundError
-from counters.ids import Clock, check_id, uuid7
+from counters.ids import Clock, check_id, new_nonce, uuid7
 from counters.keys import SERVICES, CounterKey
-from counters.model import Account, Counter, Deletion, Enforcement
+from counters.lanes import Lanes
+from counters.model import Account, Counter, Deletion, Enforcement, TermsChange
 from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.retry import repeat
 from counters.store import Store
@@ -42,10 +44,19 @@ class Accounts:
     """What callers do with accounts. Every operation but ``delete`` is answered within one deadline."""
 
     def __init__(  # noqa: PLR0913 - collaborators and settings, each under its name; a bundle would only hide them
-        self, store: Store, entries: Entries, *, clock: Clock, random: Random, deadline_s: float, slots: int
+        self,
+        store: Store,
+        entries: Entries,
+        lanes: Lanes,
+        *,
+        clock: Clock,
+        random: Random,
+        deadline_s: float,
+        slots: int,
     ) -> None:
         self._store = store
         self._entries = entries
+        self._lanes = lanes
         self._clock = clock
         self._random = random
         self._deadline_s = deadline_s
@@ -80,28 +91,64 @@ class Accounts:
             AccountNotFoundError: There is no such account.
             OverloadedError: No answer in time.
         """
+        return await self._get(account_id, self._deadline())
+
+    async def _get(self, account_id: str, deadline: float) -> AccountView:
         check_id("account_id", account_id)
         account, counter = await asyncio.gather(
-            self._repeat(lambda: self._store.read_account(account_id)),
-            self._repeat(lambda: self._store.read_counter(CounterKey(account_id, SERVICES))),
+            self._repeat(lambda: self._store.read_account(account_id), deadline),
+            self._repeat(lambda: self._store.read_counter(CounterKey(account_id, SERVICES)), deadline),
         )
         return _found(account_id, account, counter)
 
     async def update(self, account_id: str, *, username: str | None, limit: int | None) -> AccountView:
-        """Change what is given and return the account; raises what ``get`` does.
+        """Change what is given and return the account.
 
-        A limit below what is in use removes nothing: creates are refused until deletes have made room. The two
-        changes are two steps, as they touch two items; a repeat after an error completes them.
+        A limit below what is in use removes nothing: creates are refused until deletes have made room. A new limit
+        holds for the next create of this process. The two changes are two steps, as they touch two items; a repeat
+        after an error completes them.
+
+        Raises:
+            InvalidInputError: An id that cannot be a key.
+            AccountNotFoundError: There is no such account.
+            ChangeConflictError: Somebody else made the same kind of change, and it is not known whether this one was
+                made before.
+            OverloadedError: No answer in time.
         """
-        view = await self.get(account_id)
+        deadline = self._deadline()
+        view = await self._get(account_id, deadline)
         account: Account | None = view.account
         counter: Counter | None = view.counter
         if username is not None:
-            account = await self._repeat(lambda: self._store.rename_account(account_id, username))
+            account = await self._rename(view.account, username, deadline)
         if limit is not None:
-            counter = await self._repeat(lambda: self._store.set_limit(view.counter.key, limit))
+            counter = await self._limit(view.counter, limit, deadline)
             logger.info("account.limit_changed", extra={"fields": {"account_id": account_id, "limit": limit}})
         return _found(account_id, account, counter)
+
+    async def _rename(self, account: Account, username: str, deadline: float) -> Account | None:
+        nonce = new_nonce(self._random)
+        return await compare_and_set(
+            lambda seen: self._store.rename_account(seen, username, nonce),
+            account,
+            lambda now: now.username_nonce == nonce,
+            deadline,
+            self._random,
+        )
+
+    async def _limit(self, counter: Counter, limit: int, deadline: float) -> Counter | None:
+        nonce = new_nonce(self._random)
+
+        async def set_terms(seen: Counter) -> Counter | None:
+            change = TermsChange(limit=limit, seen_version=seen.terms_version, nonce=nonce)
+            return await self._store.set_terms(seen.key, change)
+
+        changed = await compare_and_set(
+            set_terms, counter, lambda now: now.terms_nonce == nonce, deadline, self._random
+        )
+        if changed is not None:
+            self._lanes.learn(changed)
+        return changed
 
     async def delete(self, account_id: str) -> Deletion:
         """Delete an account with its counters and their entries; raises what ``get`` does.
@@ -109,15 +156,16 @@ class Accounts:
         It starts by closing the counter. After an error, or when there is more, the account is still there, empty or
         emptying, and a repeat goes on where this stopped.
         """
-        key = (await self.get(account_id)).counter.key
-        await self._repeat(lambda: self._store.set_limit(key, 0))
+        counter = (await self.get(account_id)).counter
+        key = counter.key
+        await self._limit(counter, 0, self._deadline())
         # What other processes reserved before the limit fell may still be written until their deadline. By the
         # one-sided rule a best_effort of zero proves that nothing is left and nothing is under way.
         give_up_at = asyncio.get_running_loop().time() + self._deadline_s
         deletion = await self._entries.delete_all(key)
         while not deletion.more and asyncio.get_running_loop().time() < give_up_at:
-            counter = await self._repeat(lambda: self._store.read_counter(key))
-            if counter is None or counter.best_effort <= 0:
+            now = await self._repeat(lambda: self._store.read_counter(key))
+            if now is None or now.best_effort <= 0:
                 break
             await asyncio.sleep(_CLOSING_PAUSE_S)
             late = await self._entries.delete_all(key)
@@ -169,8 +217,11 @@ class Accounts:
         parts = await asyncio.gather(*map(self._repeat, reads))
         return {key.account_id: counter for part in parts for key, counter in part.items()}
 
-    async def _repeat(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await repeat(call, asyncio.get_running_loop().time() + self._deadline_s, self._random)
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._deadline_s
+
+    async def _repeat(self, call: Callable[[], Awaitable[T]], deadline: float | None = None) -> T:
+        return await repeat(call, self._deadline() if deadline is None else deadline, self._random)
 
 
 def _parts(ids: Sequence[str]) -> list[Sequence[str]]:

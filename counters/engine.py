@@ -65,6 +65,7 @@ class Engine:
         self.accounts = Accounts(
             store,
             self.entries,
+            self._lanes,
             clock=clock,
             random=random,
             deadline_s=settings.deadline_s,

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from counters.changes import compare_and_set
 from counters.errors import (
     AccountNotFoundError,
     EntryNotFoundError,
@@ -14,7 +15,7 @@ from counters.errors import (
     OutcomeUnknownError,
     OverloadedError,
 )
-from counters.ids import Clock, check_id, uuid7
+from counters.ids import Clock, check_id, new_nonce, uuid7
 from counters.keys import CounterKey
 from counters.lane import Lane
 from counters.lanes import Lanes
@@ -89,21 +90,27 @@ class Entries:
         """
         check_id("id", entry_id)
         deadline = self._deadline()
-        counter = await self._counter(key, deadline)
-        return _found(
-            entry_id,
-            await repeat(lambda: self._store.read_entry(key, counter.slots, entry_id), deadline, self._random),
-        )
+        return await self._read_entry(await self._counter(key, deadline), entry_id, deadline)
 
     async def rename(self, key: CounterKey, entry_id: str, name: str) -> Entry:
-        """Set an entry's name and return the entry; raises what ``get`` does."""
+        """Set an entry's name and return the entry; raises what ``get`` does, and more.
+
+        Raises:
+            ChangeConflictError: Somebody else renamed it, and it is not known whether this rename was made before.
+        """
         check_id("id", entry_id)
         deadline = self._deadline()
         counter = await self._counter(key, deadline)
-        return _found(
-            entry_id,
-            await repeat(lambda: self._store.rename_entry(key, counter.slots, entry_id, name), deadline, self._random),
+        entry = await self._read_entry(counter, entry_id, deadline)
+        nonce = new_nonce(self._random)
+        renamed = await compare_and_set(
+            lambda seen: self._store.rename_entry(key, counter.slots, seen, name, nonce),
+            entry,
+            lambda now: now.name_nonce == nonce,
+            deadline,
+            self._random,
         )
+        return _found(entry_id, renamed)
 
     async def delete(self, key: CounterKey, entry_id: str) -> None:
         """Delete an entry and give its amount back; a create right after it finds the room. Raises what ``get`` does.
@@ -120,8 +127,7 @@ class Entries:
             if amount:
                 await lane.adjust(-amount, counter.epoch, deadline)
             return
-        read = partial(self._store.read_entry, key, counter.slots, entry_id)
-        entry = _found(entry_id, await repeat(read, deadline, self._random))
+        entry = await self._read_entry(counter, entry_id, deadline)
         _raise_first(await self._delete_hybrid(lane, counter, [entry], deadline))
 
     async def delete_all(self, key: CounterKey, deadline: float | None = None) -> Deletion:
@@ -185,6 +191,10 @@ class Entries:
         if counter is None:
             raise AccountNotFoundError(key.account_id)
         return counter
+
+    async def _read_entry(self, counter: Counter, entry_id: str, deadline: float) -> Entry:
+        read = partial(self._store.read_entry, counter.key, counter.slots, entry_id)
+        return _found(entry_id, await repeat(read, deadline, self._random))
 
     async def _read_page(
         self, key: CounterKey, slot: int, limit: int, after: str | None, deadline: float

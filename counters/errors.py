@@ -8,6 +8,7 @@ CounterError
 │   ├── CounterNotFoundError
 │   └── EntryNotFoundError
 ├── LimitReachedError        the counter has no room
+├── ChangeConflictError      somebody else changed the same thing at the same time
 ├── CounterBusyError         the counter is in use, so it cannot be healed now
 ├── OverloadedError          no answer within the deadline, or the queue is full: try again later
 └── StoreError               never reaches a caller as such
@@ -80,6 +81,13 @@ class LimitReachedError(CounterError):
         super().__init__(f"The limit of {limit} is reached: {value} in use.")
         self.limit = limit
         self.value = value
+
+
+class ChangeConflictError(CounterError):
+    """A change got no answer, and a newer one came: if it was made at all, it is not in force any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody else changed this at the same time. Read it, and change it again if need be.")
 
 
 class CounterBusyError(CounterError):

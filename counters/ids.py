@@ -1,4 +1,4 @@
-"""Ids: UUIDv7 from an injected clock and randomness, and the check of ids and names that callers bring."""
+"""Ids and nonces from an injected clock and randomness, and the check of ids and names that callers bring."""
 
 import re
 from collections.abc import Callable
@@ -25,6 +25,11 @@ def uuid7(now_ms: int, random: Random) -> str:
     # By hand, as uuid.UUID takes twice the time, once for each create.
     digits = f"{bits:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def new_nonce(random: Random) -> str:
+    """Return 64 random bits as text: what tells one write from all others of the same item."""
+    return f"{random.getrandbits(64):016x}"
 
 
 def check_id(field: str, value: str) -> str:

@@ -26,6 +26,7 @@ ENTRIES_PREFIX: Final = "ENTRIES#"
 # Attributes of an account (account_id also of a counter).
 ACCOUNT_ID: Final = "account_id"
 USERNAME: Final = "username"
+USERNAME_NONCE: Final = "username_nonce"
 CREATED_AT: Final = "created_at"
 
 # Attributes of a counter (and name, as below).
@@ -33,6 +34,8 @@ BEST_EFFORT: Final = "best_effort"
 EVENTUAL: Final = "eventual"
 LIMIT: Final = "limit"
 ENFORCEMENT: Final = "enforcement"
+TERMS_VERSION: Final = "terms_version"
+TERMS_NONCE: Final = "terms_nonce"
 SLOTS: Final = "slots"
 EPOCH: Final = "epoch"
 REVISION: Final = "revision"
@@ -50,6 +53,7 @@ MARK_AT: Final = "t"
 # Attributes of an entry (created_at as above).
 AMOUNT: Final = "amount"
 NAME: Final = "name"
+NAME_NONCE: Final = "name_nonce"
 
 ID_PATTERN: Final = r"[A-Za-z0-9._:-]{1,128}"
 """What an account's or an entry's id looks like: never a ``#``, so that no id can forge a key."""

@@ -162,6 +162,10 @@ class Lane:
         self._learn(counter)
         return counter
 
+    def learn(self, counter: Counter) -> None:
+        """Plan with a counter that was seen outside this lane: a new limit holds from the next create on."""
+        self._learn(counter)
+
     async def drain(self) -> None:
         """Wait until everything that was let in is flushed and written."""
         while self.is_busy:
@@ -442,8 +446,9 @@ class Lane:
         self._wake()
 
     def _learn(self, counter: Counter) -> None:
-        if self._seen is not None and counter.revision < self._seen.revision:
-            # A read that was overtaken by a flush.
+        seen = self._seen
+        if seen is not None and (counter.revision, counter.terms_version) < (seen.revision, seen.terms_version):
+            # A read that was overtaken by a flush or by a change of the limit.
             return
         self._seen = counter
         self._seen_at = asyncio.get_running_loop().time()

@@ -8,6 +8,7 @@ from counters.healing import Healer
 from counters.ids import Clock
 from counters.keys import CounterKey
 from counters.lane import Lane, LaneSettings
+from counters.model import Counter
 from counters.store import Store
 
 
@@ -43,6 +44,12 @@ class Lanes:
         if self._sweep is None:
             self._schedule_sweep()
         return lane
+
+    def learn(self, counter: Counter) -> None:
+        """Let the counter's lane, if there is one, plan with what was seen of the counter just now."""
+        lane = self._lanes.get(counter.key)
+        if lane is not None:
+            lane.learn(counter)
 
     def _make(self, key: CounterKey) -> Lane:
         return Lane(key, self._store, self._healer, clock=self._clock, random=self._random, settings=self._settings)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from counters.keys import CounterKey, slot_of
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
+from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
 from counters.settlement import Mark, Settled, Settlement, Unsettled
 
 
@@ -33,12 +33,12 @@ class MemoryStore:
         """See ``Store``."""
         return self._accounts.get(account_id)
 
-    async def rename_account(self, account_id: str, username: str) -> Account | None:
+    async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
         """See ``Store``."""
-        account = self._accounts.get(account_id)
-        if account is None:
-            return None
-        self._accounts[account_id] = renamed = msgspec.structs.replace(account, username=username)
+        account = self._accounts.get(seen.id)
+        if account is None or account.username_nonce != seen.username_nonce:
+            return account
+        self._accounts[seen.id] = renamed = msgspec.structs.replace(account, username=username, username_nonce=nonce)
         return renamed
 
     async def delete_account(self, key: CounterKey) -> None:
@@ -101,12 +101,14 @@ class MemoryStore:
         self._counters[key] = healed
         return Changed(healed)
 
-    async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
+    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
         counter = self._counters.get(key)
-        if counter is None:
-            return None
-        self._counters[key] = changed = msgspec.structs.replace(counter, limit=limit)
+        if counter is None or counter.terms_version != change.seen_version:
+            return counter
+        self._counters[key] = changed = msgspec.structs.replace(
+            counter, limit=change.limit, terms_version=counter.terms_version + 1, terms_nonce=change.nonce
+        )
         return changed
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
@@ -127,12 +129,13 @@ class MemoryStore:
         """See ``Store``."""
         return self._slot(key, slots, entry_id).get(entry_id)
 
-    async def rename_entry(self, key: CounterKey, slots: int, entry_id: str, name: str) -> Entry | None:
+    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
         """See ``Store``."""
-        slot = self._slot(key, slots, entry_id)
-        if entry_id not in slot:
-            return None
-        slot[entry_id] = renamed = msgspec.structs.replace(slot[entry_id], name=name)
+        slot = self._slot(key, slots, seen.id)
+        entry = slot.get(seen.id)
+        if entry is None or not entry.is_same(seen) or entry.name_nonce != seen.name_nonce:
+            return entry
+        slot[seen.id] = renamed = msgspec.structs.replace(entry, name=name, name_nonce=nonce)
         return renamed
 
     async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:

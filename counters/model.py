@@ -24,11 +24,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         id: UUIDv7.
         username: Display name; not unique.
         created_at_ms: Milliseconds since the epoch.
+        username_nonce: The nonce of the change that set the username; None before the first change.
     """
 
     id: str
     username: str
     created_at_ms: int
+    username_nonce: str | None = None
 
 
 class Counter(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         eventual: Sum of all settled entries: exact, a moment late.
         limit: Most that may be in use; None for no limit.
         enforcement: How the limit is kept.
+        terms_version: Number of changes of the terms, which are the limit and how it is kept.
+        terms_nonce: The nonce of the last of these changes; None before the first.
         slots: Partitions of the ledger, 1 to 64, fixed when the counter is made.
         epoch: Number of times that the counter was healed. A release is dropped unless the epoch is still the one
             under which its entry was deleted.
@@ -59,6 +63,8 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     eventual: int = 0
     limit: int | None = None
     enforcement: Enforcement = Enforcement.STRICT
+    terms_version: int = 0
+    terms_nonce: str | None = None
     slots: int = 1
     epoch: int = 0
     revision: int = 0
@@ -94,12 +100,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         name: Display name.
         amount: How much it counts, a positive whole number.
         created_at_ms: Milliseconds since the epoch.
+        name_nonce: The nonce of the change that set the name; None before the first change.
     """
 
     id: str
     name: str
     amount: int = 1
     created_at_ms: int
+    name_nonce: str | None = None
+
+    def is_same(self, other: "Entry") -> bool:
+        """Tell whether this is the other one, renamed at most, and not another entry under the same id."""
+        return (self.id, self.created_at_ms) == (other.id, other.created_at_ms)
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -124,6 +136,20 @@ class Deletion(msgspec.Struct, frozen=True):
 
     deleted: int
     more: bool
+
+
+class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of a counter's terms, to be made if nobody else has changed them since.
+
+    Attributes:
+        limit: The new limit.
+        seen_version: The version of the terms that the change was decided on; the write is conditional on it.
+        nonce: Tells this change from all others, so that a repeat finds out whether an earlier try made it.
+    """
+
+    limit: int
+    seen_version: int
+    nonce: str
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from counters.keys import CounterKey
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
+from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
 from counters.settlement import Settled, Settlement, Unsettled
 
 
@@ -34,8 +34,13 @@ class Store(Protocol):
     async def read_account(self, account_id: str) -> Account | None:
         """Return the account, or None."""
 
-    async def rename_account(self, account_id: str, username: str) -> Account | None:
-        """Set the username; return the account as it is now, or None when it does not exist."""
+    async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
+        """Set the username, unless it was changed since the account was seen.
+
+        Returns:
+            The account as it is now, whether or not this changed it; None when it does not exist. The change was made,
+            now or by an earlier try, if the account has the nonce.
+        """
 
     async def delete_account(self, key: CounterKey) -> None:
         """Delete an account, its directory line and this counter: all or nothing. Absent ones do no harm."""
@@ -67,8 +72,13 @@ class Store(Protocol):
         refused unless the counter was last settled at the given time.
         """
 
-    async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
-        """Set the limit; return the counter as it is now, or None when it does not exist."""
+    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
+        """Set the limit, one version of the terms on, unless the version is not the one that was seen.
+
+        Returns:
+            The counter as it is now, whether or not this changed it; None when it does not exist. The change was made,
+            now or by an earlier try, if the counter has its nonce.
+        """
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
         """Store up to 25 entries under ids that nobody else uses; return those that were proven not stored.
@@ -82,8 +92,13 @@ class Store(Protocol):
     async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
         """Return the entry, or None."""
 
-    async def rename_entry(self, key: CounterKey, slots: int, entry_id: str, name: str) -> Entry | None:
-        """Set the entry's name; return the entry as it is now, or None when it does not exist."""
+    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
+        """Set the entry's name, unless it is another entry by now or its name was changed since it was seen.
+
+        Returns:
+            What has the id now, whether or not this changed it; None when nothing has. The change was made, now or by
+            an earlier try, if the entry has the nonce.
+        """
 
     async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
         """Delete the entry and return it; None when there was none. Of two deleters one gets the entry."""

@@ -3,7 +3,7 @@
 import itertools
 
 from counters.keys import SERVICES, CounterKey
-from counters.model import Account, Change, Counter, Entry, Healing
+from counters.model import Account, Change, Counter, Entry, Healing, TermsChange
 
 NOW_MS = 1_790_000_000_000
 
@@ -28,6 +28,11 @@ def counter(key: CounterKey | None = None, *, limit: int | None = 10, best_effor
 def entry(entry_id: str | None = None, *, name: str = "billing", amount: int = 1) -> Entry:
     """Return an entry with an id of its own."""
     return Entry(id=entry_id or f"entry-{next(_numbers)}", name=name, amount=amount, created_at_ms=NOW_MS)
+
+
+def terms(limit: int, *, seen_version: int = 0, nonce: str = "nonce") -> TermsChange:
+    """Return a change of a counter's limit."""
+    return TermsChange(limit=limit, seen_version=seen_version, nonce=nonce)
 
 
 def reserve(amount: int, *, limit: int | None, release: int = 0, epoch: int = 0) -> Change:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
 from counters.memory import MemoryStore
-from counters.model import Change, Changed, Counter, Enforcement, Entry, Healing, Refused
+from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
 
 
 class Fault(Enum):
@@ -129,6 +129,21 @@ class WatchedStore(MemoryStore):
         """See ``Store``."""
         async with self._call("read_entry"):
             return await super().read_entry(key, slots, entry_id)
+
+    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
+        """See ``Store``."""
+        async with self._call("set_terms"):
+            return await super().set_terms(key, change)
+
+    async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
+        """See ``Store``."""
+        async with self._call("rename_account"):
+            return await super().rename_account(seen, username, nonce)
+
+    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
+        """See ``Store``."""
+        async with self._call("rename_entry"):
+            return await super().rename_entry(key, slots, seen, name, nonce)
 
     async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
         """See ``Store``."""

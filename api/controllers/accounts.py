@@ -48,7 +48,7 @@ class AccountsController(Controller):
     @put(
         "/{account_id:str}",
         summary="Change an account",
-        responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, takes_body=True),
+        responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.CHANGE_CONFLICT, takes_body=True),
     )
     async def update_account(
         self, account_id: AccountIdInPath, data: JSONBody[AccountUpdate], accounts: InjectedAccounts

@@ -67,7 +67,11 @@ class ServicesController(Controller):
         """Read a service."""
         return Service.of(account_id, await entries.get(CounterKey(account_id, SERVICES), service_id))
 
-    @put("/{id:str}", summary="Change a service", responses=problem_responses(*_NOT_FOUND, takes_body=True))
+    @put(
+        "/{id:str}",
+        summary="Change a service",
+        responses=problem_responses(*_NOT_FOUND, ProblemKind.CHANGE_CONFLICT, takes_body=True),
+    )
     async def update_service(
         self,
         service_id: ServiceIdInPath,

@@ -19,6 +19,7 @@ class ProblemKind(Enum):
     ROUTE_NOT_FOUND = HTTPStatus.NOT_FOUND, "There is nothing at this path."
     METHOD_NOT_ALLOWED = HTTPStatus.METHOD_NOT_ALLOWED, "This path does not take this method."
     LIMIT_REACHED = HTTPStatus.CONFLICT, "The account's limit is reached."
+    CHANGE_CONFLICT = HTTPStatus.CONFLICT, "Somebody else changed the same thing at the same time."
     COUNTER_BUSY = HTTPStatus.CONFLICT, "The counter is in use; try again."
     BODY_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."
     UNSUPPORTED_MEDIA_TYPE = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON."

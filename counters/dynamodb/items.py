@@ -49,6 +49,7 @@ def read_account(item: Item) -> Account:
         id=item[keys.ACCOUNT_ID]["S"],
         username=item[keys.USERNAME]["S"],
         created_at_ms=int(item[keys.CREATED_AT]["N"]),
+        username_nonce=_optional_text(item, keys.USERNAME_NONCE),
     )
 
 
@@ -80,6 +81,8 @@ def read_counter(item: Item) -> Counter:
         eventual=int(item[keys.EVENTUAL]["N"]),
         limit=_optional(item, keys.LIMIT),
         enforcement=Enforcement(item[keys.ENFORCEMENT]["S"]),
+        terms_version=_optional(item, keys.TERMS_VERSION) or 0,
+        terms_nonce=_optional_text(item, keys.TERMS_NONCE),
         slots=int(item[keys.SLOTS]["N"]),
         epoch=int(item[keys.EPOCH]["N"]),
         revision=int(item[keys.REVISION]["N"]),
@@ -94,6 +97,11 @@ def read_counter(item: Item) -> Counter:
 def _optional(item: Item, attribute: str) -> int | None:
     value = item.get(attribute)
     return None if value is None else int(value["N"])
+
+
+def _optional_text(item: Item, attribute: str) -> str | None:
+    value = item.get(attribute)
+    return None if value is None else value["S"]
 
 
 def entry_item(key: CounterKey, slots: int, entry: Entry) -> NewItem:
@@ -113,4 +121,5 @@ def read_entry(item: Item) -> Entry:
         amount=int(item[keys.AMOUNT]["N"]),
         name=item[keys.NAME]["S"],
         created_at_ms=int(item[keys.CREATED_AT]["N"]),
+        name_nonce=_optional_text(item, keys.NAME_NONCE),
     )

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from counters import keys
-from counters.dynamodb import items
+from counters.dynamodb import conditions, items
 from counters.dynamodb.client import DynamoClient, open_client
+from counters.dynamodb.conditions import Condition
 from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons, translated
 from counters.dynamodb.wire import AnswerError, ConditionFailedError
 from counters.errors import NotAppliedError
 from counters.keys import CounterKey, PrimaryKey
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
+from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef, WriteRequestTypeDef
@@ -71,9 +72,11 @@ class DynamoStore:
         item = await self._get(keys.account_key(account_id))
         return items.read_account(item) if item else None
 
-    async def rename_account(self, account_id: str, username: str) -> Account | None:
+    async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
         """See ``Store``."""
-        item = await self._set(keys.account_key(account_id), keys.USERNAME, items.string(username))
+        change = {keys.USERNAME: items.string(username), keys.USERNAME_NONCE: items.string(nonce)}
+        condition = _is_unchanged(keys.USERNAME_NONCE, seen.username_nonce)
+        item = await self._set(keys.account_key(seen.id), change, condition)
         return items.read_account(item) if item else None
 
     async def delete_account(self, key: CounterKey) -> None:
@@ -156,9 +159,17 @@ class DynamoStore:
         update = f"ADD #epoch :one, #revision :one SET {', '.join(assignments)}"
         return await self._update_counter(key, update, condition, names, values)
 
-    async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
+    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
-        item = await self._set(keys.counter_key(key), keys.LIMIT, items.number(limit))
+        # A counter whose terms were never changed has no version.
+        seen_version = items.number(change.seen_version) if change.seen_version else None
+        terms = {
+            keys.LIMIT: items.number(change.limit),
+            keys.TERMS_VERSION: items.number(change.seen_version + 1),
+            keys.TERMS_NONCE: items.string(change.nonce),
+        }
+        condition = conditions.all_of(conditions.EXISTS, conditions.is_still(keys.TERMS_VERSION, seen_version))
+        item = await self._set(keys.counter_key(key), terms, condition)
         return items.read_counter(item) if item else None
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
@@ -190,9 +201,11 @@ class DynamoStore:
         item = await self._get(keys.entry_key(key, slots, entry_id))
         return items.read_entry(item) if item else None
 
-    async def rename_entry(self, key: CounterKey, slots: int, entry_id: str, name: str) -> Entry | None:
+    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
         """See ``Store``."""
-        item = await self._set(keys.entry_key(key, slots, entry_id), keys.NAME, items.string(name))
+        change = {keys.NAME: items.string(name), keys.NAME_NONCE: items.string(nonce)}
+        condition = conditions.all_of(conditions.is_still_entry(seen), _is_unchanged(keys.NAME_NONCE, seen.name_nonce))
+        item = await self._set(keys.entry_key(key, slots, seen.id), change, condition)
         return items.read_entry(item) if item else None
 
     async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
@@ -234,21 +247,29 @@ class DynamoStore:
             raise NotAppliedError("DynamoDB did not get to read every key.")
         return list(answer["Responses"].get(self._table, []))
 
-    async def _set(self, key: PrimaryKey, attribute: str, value: items.Value) -> items.Item | None:
-        """Set one attribute of an item that exists; return the item as it is now."""
+    async def _set(self, key: PrimaryKey, change: items.NewItem, condition: Condition) -> items.Item:
+        """Set attributes, if a condition holds; return the item as it is now, empty when there is none."""
+        assignments = ", ".join(f"#{attribute} = :{attribute}" for attribute in change)
         with translated():
             try:
                 answer = await self._client.update_item(
                     TableName=self._table,
                     Key=items.key_item(key),
-                    UpdateExpression="SET #attribute = :value",
-                    ConditionExpression=_EXISTS,
-                    ExpressionAttributeNames={"#attribute": attribute},
-                    ExpressionAttributeValues={":value": value},
+                    UpdateExpression=f"SET {assignments}",
+                    ConditionExpression=condition.text,
+                    ExpressionAttributeNames={
+                        **{f"#{attribute}": attribute for attribute in change},
+                        **condition.names,
+                    },
+                    ExpressionAttributeValues={
+                        **{f":{attribute}": value for attribute, value in change.items()},
+                        **condition.values,
+                    },
                     ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            except ConditionFailedError:
-                return None
+            except ConditionFailedError as error:
+                return _item_of(error)
         return answer["Attributes"]
 
     async def _update_counter(
@@ -290,6 +311,12 @@ class DynamoStore:
         found = answer["Items"]
         # A page of 1 MB ends early.
         return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
+
+
+def _is_unchanged(nonce_attribute: str, seen_nonce: str | None) -> Condition:
+    """Return the condition that an item is there and has the nonce that was seen, or no nonce if none was."""
+    seen = None if seen_nonce is None else items.string(seen_nonce)
+    return conditions.all_of(conditions.EXISTS, conditions.is_still(nonce_attribute, seen))
 
 
 def _item_of(error: ConditionFailedError) -> items.Item:

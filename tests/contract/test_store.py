@@ -73,24 +73,61 @@ class AccountsContract:
         key = factories.counter_key()
         assert await store.read_account(key.account_id) is None
         assert await store.read_counter(key) is None
-        assert await store.rename_account(key.account_id, "eve") is None
-        assert await store.set_limit(key, 5) is None
+        assert await store.rename_account(factories.account(key.account_id), "eve", "n1") is None
+        assert await store.set_terms(key, factories.terms(5)) is None
+        assert await store.set_terms(key, factories.terms(5, seen_version=1)) is None
         assert await store.read_account(key.account_id) is None
+        assert await store.read_counter(key) is None
 
     async def test_rename_returns_the_account_as_it_is_now(self, store: Store, make_counter: MakeCounter) -> None:
         key = await make_counter()
-        renamed = await store.rename_account(key.account_id, "grace")
-        assert renamed == factories.account(key.account_id, "grace")
+        made = factories.account(key.account_id)
+        renamed = await store.rename_account(made, "grace", "n1")
+        assert renamed == msgspec.structs.replace(made, username="grace", username_nonce="n1")
         assert await store.read_account(key.account_id) == renamed
 
-    async def test_set_limit_changes_only_the_limit(self, store: Store, make_counter: MakeCounter) -> None:
+    async def test_rename_of_an_account_is_refused_once_its_name_was_changed(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        made = factories.account(key.account_id)
+        renamed = await store.rename_account(made, "grace", "n1")
+        assert await store.rename_account(made, "eve", "n2") == renamed
+        assert renamed is not None
+        again = await store.rename_account(renamed, made.username, "n3")
+        assert await store.rename_account(made, "eve", "n2") == again
+        assert await store.rename_account(renamed, "eve", "n2") == again
+        assert await store.read_account(key.account_id) == again
+
+    async def test_set_terms_changes_only_the_terms(self, store: Store, make_counter: MakeCounter) -> None:
         key = await make_counter(limit=10)
         await store.change_counter(key, factories.reserve(4, limit=10))
         before = await read(store, key)
-        changed = await store.set_limit(key, 2)
+        changed = await store.set_terms(key, factories.terms(2, nonce="n1"))
+        assert changed == msgspec.structs.replace(before, limit=2, terms_version=1, terms_nonce="n1")
+        assert await read(store, key) == changed
+
+    async def test_set_terms_is_refused_under_an_old_version(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        await store.set_terms(key, factories.terms(2, nonce="n1"))
+        changed = await store.set_terms(key, factories.terms(10, seen_version=1, nonce="n2"))
         assert changed == await read(store, key)
         assert changed is not None
-        assert (changed.limit, changed.best_effort, changed.revision) == (2, before.best_effort, before.revision)
+        assert (changed.limit, changed.terms_version, changed.terms_nonce) == (10, 2, "n2")
+        for seen_version in (0, 1, 3):
+            assert await store.set_terms(key, factories.terms(99, seen_version=seen_version)) == changed
+        assert await read(store, key) == changed
+
+    async def test_of_concurrent_changes_of_the_terms_one_is_made(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10)
+        nonces = [f"n{number}" for number in range(8)]
+        changes = [factories.terms(20 + number, nonce=nonce) for number, nonce in enumerate(nonces)]
+        outcomes = await asyncio.gather(*(store.set_terms(key, change) for change in changes))
+        made = [nonce for nonce, now in zip(nonces, outcomes, strict=True) if now and now.terms_nonce == nonce]
+        assert made == [(await read(store, key)).terms_nonce]
+        assert (await read(store, key)).terms_version == 1
 
     async def test_delete_takes_account_directory_line_and_counter(
         self, store: Store, make_counter: MakeCounter
@@ -376,15 +413,27 @@ class EntriesContract:
 
     async def test_rename_changes_only_the_name(self, store: Store) -> None:
         key = factories.counter_key()
-        await store.write_entries(key, 1, [factories.entry("e", amount=3)])
-        renamed = await store.rename_entry(key, 1, "e", "mail")
-        assert renamed == factories.entry("e", name="mail", amount=3)
+        entry = factories.entry("e", amount=3)
+        await store.write_entries(key, 1, [entry])
+        renamed = await store.rename_entry(key, 1, entry, "mail", "n1")
+        assert renamed == msgspec.structs.replace(entry, name="mail", name_nonce="n1")
         assert await store.read_entry(key, 1, "e") == renamed
+
+    async def test_rename_of_an_entry_is_refused_once_its_name_was_changed(self, store: Store) -> None:
+        key = factories.counter_key()
+        entry = factories.entry("e")
+        await store.write_entries(key, 1, [entry])
+        renamed = await store.rename_entry(key, 1, entry, "mail", "n1")
+        assert await store.rename_entry(key, 1, entry, "late", "n2") == renamed
+        assert renamed is not None
+        again = await store.rename_entry(key, 1, renamed, entry.name, "n3")
+        assert await store.rename_entry(key, 1, entry, "late", "n2") == again
+        assert await store.read_entry(key, 1, "e") == again
 
     async def test_unknown_entry_is_none_and_stays_so(self, store: Store) -> None:
         key = factories.counter_key()
         assert await store.read_entry(key, 1, "nobody") is None
-        assert await store.rename_entry(key, 1, "nobody", "mail") is None
+        assert await store.rename_entry(key, 1, factories.entry("nobody"), "mail", "n1") is None
         assert await store.delete_entry(key, 1, "nobody") is None
         assert await store.read_entry(key, 1, "nobody") is None
 

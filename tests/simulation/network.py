@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused
+from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
 from counters.settlement import Settled, Settlement, Unsettled
 from tests.simulation.dice import Dice
 from tests.simulation.faults import (
@@ -23,7 +23,7 @@ from tests.simulation.history import History
 from tests.simulation.loop import Machine, SimulatedLoop, cause
 from tests.simulation.store import WatchedMemory
 
-_WRITES = {"change_counter", "heal_counter", "set_limit", "insert_entry", "delete_entry", "settle", "prune_marks"}
+_WRITES = {"change_counter", "heal_counter", "set_terms", "insert_entry", "delete_entry", "settle", "prune_marks"}
 
 
 class Request:
@@ -163,8 +163,8 @@ class RemoteStore:
     async def read_account(self, account_id: str) -> Account | None:
         return cast("Account | None", await self._call("read_account", account_id))
 
-    async def rename_account(self, account_id: str, username: str) -> Account | None:
-        return cast("Account | None", await self._call("rename_account", account_id, username))
+    async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
+        return cast("Account | None", await self._call("rename_account", seen, username, nonce))
 
     async def delete_account(self, key: CounterKey) -> None:
         await self._call("delete_account", key)
@@ -187,8 +187,8 @@ class RemoteStore:
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
         return cast("Changed | Refused", await self._call("heal_counter", key, healing))
 
-    async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
-        return cast("Counter | None", await self._call("set_limit", key, limit))
+    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
+        return cast("Counter | None", await self._call("set_terms", key, change))
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
         return cast("list[Entry]", await self._call("write_entries", key, slots, list(entries)))
@@ -199,8 +199,8 @@ class RemoteStore:
     async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
         return cast("Entry | None", await self._call("read_entry", key, slots, entry_id))
 
-    async def rename_entry(self, key: CounterKey, slots: int, entry_id: str, name: str) -> Entry | None:
-        return cast("Entry | None", await self._call("rename_entry", key, slots, entry_id, name))
+    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
+        return cast("Entry | None", await self._call("rename_entry", key, slots, seen, name, nonce))
 
     async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
         return cast("Entry | None", await self._call("delete_entry", key, slots, entry_id))

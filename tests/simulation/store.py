@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from counters.keys import CounterKey, slot_of
 from counters.memory import MemoryStore
-from counters.model import Change, Changed, Counter, Entry, Healing, Refused
+from counters.model import Change, Changed, Counter, Entry, Healing, Refused, TermsChange
 from counters.settlement import Settled, Settlement, Unsettled
 
 
@@ -83,9 +83,9 @@ class WatchedMemory(MemoryStore):
                 watcher.healed(outcome.counter, healing)
         return outcome
 
-    async def set_limit(self, key: CounterKey, limit: int) -> Counter | None:
+    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
-        counter = await super().set_limit(key, limit)
+        counter = await super().set_terms(key, change)
         for watcher in self.watchers:
             watcher.limited(self._counters[key])
         return counter

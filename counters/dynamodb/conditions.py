@@ -1,0 +1,52 @@
+"""Conditions of writes, put together from parts; each part brings the names and the values that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from counters import keys
+from counters.dynamodb import items
+
+if TYPE_CHECKING:
+    from counters.model import Entry
+
+
+class Condition(NamedTuple):
+    """A condition of a write.
+
+    Attributes:
+        text: The expression.
+        names: What stands for its attributes' names.
+        values: What stands for its values.
+    """
+
+    text: str
+    names: dict[str, str]
+    values: items.NewItem
+
+
+EXISTS = Condition(f"attribute_exists({keys.PK})", {}, {})
+"""The item is there."""
+
+
+def all_of(*conditions: Condition) -> Condition:
+    """Return the condition that all of these hold."""
+    names: dict[str, str] = {}
+    values: items.NewItem = {}
+    for one in conditions:
+        names |= one.names
+        values |= one.values
+    return Condition(" AND ".join(one.text for one in conditions), names, values)
+
+
+def is_still(attribute: str, seen: items.Value | None) -> Condition:
+    """Return the condition that an attribute is as it was seen; None: it was not there."""
+    names = {f"#{attribute}": attribute}
+    if seen is None:
+        return Condition(f"attribute_not_exists(#{attribute})", names, {})
+    return Condition(f"#{attribute} = :seen_{attribute}", names, {f":seen_{attribute}": seen})
+
+
+def is_still_entry(seen: Entry) -> Condition:
+    """Return the condition that an entry is the one that was seen, renamed at most."""
+    return is_still(keys.CREATED_AT, items.number(seen.created_at_ms))
