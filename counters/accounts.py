@@ -25,7 +25,8 @@ T = TypeVar("T")
 DEFAULT_LIMIT: Final = 5000
 """Services that an account may have unless it is made with another number."""
 
-_LIST_NAME: Final = "accounts"
+_ACCOUNTS_LIST: Final = "accounts"
+_COUNTERS_LIST: Final = "counts"
 _READ_MAX: Final = 100
 """Most items in one batch read; DynamoDB's limit for BatchGetItem."""
 _CLOSING_PAUSE_S: Final = 0.1
@@ -183,7 +184,7 @@ class Accounts:
             InvalidInputError: A limit that is not 1 to 1000, or a cursor that this list did not give out.
             OverloadedError: No answer in time.
         """
-        ids, next_cursor = await self._page_of_ids(limit, cursor)
+        ids, next_cursor = await self._page_of_ids(_ACCOUNTS_LIST, limit, cursor)
         accounts, counters = await asyncio.gather(self._read_accounts(ids), self._read_counters(ids))
         views = [AccountView(accounts[id_], counters[id_]) for id_ in ids if id_ in accounts and id_ in counters]
         return Page(views, next_cursor)
@@ -194,15 +195,15 @@ class Accounts:
 
     async def page_of_counters(self, limit: int, cursor: str | None) -> Page[Counter]:
         """Return a page of all accounts' counters; raises what ``page`` does."""
-        ids, next_cursor = await self._page_of_ids(limit, cursor)
+        ids, next_cursor = await self._page_of_ids(_COUNTERS_LIST, limit, cursor)
         counters = await self._read_counters(ids)
         return Page([counters[id_] for id_ in ids if id_ in counters], next_cursor)
 
-    async def _page_of_ids(self, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
+    async def _page_of_ids(self, list_name: str, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
         check_page_limit(limit)
-        after = decode_cursor(cursor, _LIST_NAME).after if cursor else None
+        after = None if cursor is None else decode_cursor(cursor, list_name).after
         ids, more = await self._repeat(lambda: self._store.list_account_ids(limit, after))
-        return ids, encode_cursor(Position(_LIST_NAME, 0, ids[-1])) if more else None
+        return ids, encode_cursor(Position(list_name, 0, ids[-1])) if more else None
 
     async def _read_accounts(self, ids: Sequence[str]) -> dict[str, Account]:
         reads = [partial(self._store.read_accounts, part) for part in _parts(ids)]

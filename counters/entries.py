@@ -169,10 +169,10 @@ class Entries:
             OverloadedError: No answer in time.
         """
         check_page_limit(limit)
-        list_name = key.name
-        position = decode_cursor(cursor, list_name) if cursor else Position(list_name, 0, "")
         deadline = self._deadline()
         counter = await self._counter(key, deadline)
+        list_name = f"{key.account_id}/{key.name}"
+        position = Position(list_name, 0, "") if cursor is None else decode_cursor(cursor, list_name, counter.slots)
         slot, after = position.slot, position.after
         items: list[Entry] = []
         while slot < counter.slots and len(items) < limit:

@@ -11,6 +11,12 @@ from counters.keys import COUNTER_NAME_PATTERN, ID_PATTERN
 Clock: TypeAlias = Callable[[], int]
 """Tells the time in milliseconds since the epoch."""
 
+ID_RULE: Final = "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-', and not only dots"
+"""What ``ID_PATTERN`` says, for people."""
+
+COUNTER_NAME_RULE: Final = "must be 1 to 64 characters of a-z, 0-9, '_' and '-', the first one a letter"
+"""What ``COUNTER_NAME_PATTERN`` says, for people."""
+
 _ID: Final = re.compile(ID_PATTERN)
 _COUNTER_NAME: Final = re.compile(COUNTER_NAME_PATTERN)
 _VERSION_7: Final = 0x7 << 76
@@ -36,10 +42,10 @@ def check_id(field: str, value: str) -> str:
     """Return an id that is fit to be part of a key.
 
     Raises:
-        InvalidInputError: It is not 1 to 128 characters of ``A-Za-z0-9._:-``.
+        InvalidInputError: It is not 1 to 128 characters of ``A-Za-z0-9._:-``, or only dots.
     """
     if _ID.fullmatch(value) is None:
-        raise InvalidInputError(field, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'")
+        raise InvalidInputError(field, ID_RULE)
     return value
 
 
@@ -50,5 +56,5 @@ def check_counter_name(field: str, value: str) -> str:
         InvalidInputError: It is not a letter and up to 63 further characters of ``a-z0-9_-``.
     """
     if _COUNTER_NAME.fullmatch(value) is None:
-        raise InvalidInputError(field, "must be 1 to 64 characters of a-z, 0-9, '_' and '-', the first one a letter")
+        raise InvalidInputError(field, COUNTER_NAME_RULE)
     return value

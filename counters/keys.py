@@ -55,8 +55,12 @@ AMOUNT: Final = "amount"
 NAME: Final = "name"
 NAME_NONCE: Final = "name_nonce"
 
-ID_PATTERN: Final = r"[A-Za-z0-9._:-]{1,128}"
-"""What an account's or an entry's id looks like: never a ``#``, so that no id can forge a key."""
+ID_PATTERN: Final = r"(?=[.]*[A-Za-z0-9_:-])[A-Za-z0-9._:-]{1,128}"
+"""What an account's or an entry's id looks like: never a ``#``, so that no id can forge a key, and not only dots.
+
+Clients remove ``/.`` and ``/..`` from a path before they send it (RFC 3986, section 5.2.4), so they could not reach
+such an id.
+"""
 
 COUNTER_NAME_PATTERN: Final = r"[a-z][a-z0-9_-]{0,63}"
 

@@ -109,6 +109,11 @@ BAD_SERVICES = [
     Body(b'{"account_id": "ACCOUNT", "name": "billing", "id": "a/b"}', "id"),
     Body('{"account_id": "ACCOUNT", "name": "billing", "id": "caf\N{LATIN SMALL LETTER E WITH ACUTE}"}'.encode(), "id"),
     Body(b'{"account_id": "ACCOUNT", "name": "billing", "id": "' + LONG_ID.encode() + b'"}', "id"),
+    *(
+        Body(b'{"account_id": "ACCOUNT", "name": "billing", "id": "%s"}' % dots, "id")
+        for dots in (b".", b"..", b"...", b"." * 128)
+    ),
+    Body(b'{"account_id": "..", "name": "billing"}', "account_id"),
     Body(b'{"account_id": "ACCOUNT", "name": "billing", "amount": 2}', "amount"),
 ]
 BAD_SERVICE_UPDATES = [
@@ -156,6 +161,12 @@ BAD_TARGETS = [
     Target("DELETE", "/accounts/a%23b", 400, "invalid-input", "account_id"),
     Target("GET", "/accounts/a%23b/services", 400, "invalid-input", "account_id"),
     Target("DELETE", "/accounts/a%23b/services", 400, "invalid-input", "account_id"),
+    Target("GET", "/accounts/%2E%2E", 400, "invalid-input", "account_id"),
+    Target("GET", "/accounts/...", 400, "invalid-input", "account_id"),
+    Target("GET", "/services?account_id=..", 400, "invalid-input", "account_id"),
+    Target("GET", "/services/%2E?account_id=ACCOUNT", 400, "invalid-input", "id"),
+    Target("DELETE", "/services/%2E%2E?account_id=ACCOUNT", 400, "invalid-input", "id"),
+    Target("GET", "/services/...?account_id=ACCOUNT", 400, "invalid-input", "id"),
     Target("GET", "/counts/a%23b", 400, "invalid-input", "account_id"),
     Target("GET", "/counts?limit=0", 400, "invalid-input", "limit"),
     Target("GET", "/counts?cursor=nonsense", 400, "invalid-input", "cursor"),

@@ -47,6 +47,11 @@ class TestCreate:
         await api.delete(f"/services/order-1?account_id={account_id}")
         assert api_store.counter(CounterKey(account_id, SERVICES)).best_effort == 0
 
+    @pytest.mark.parametrize("own_id", [".a", "a.", "..-..", ":", "_", "-", "a" * 128, "." * 127 + "a"])
+    async def test_an_id_may_have_dots_beside_something_else(self, api: Api, account_id: str, own_id: str) -> None:
+        service = await make_service(api, account_id, id=own_id)
+        assert (await api.get(f"/services/{own_id}?account_id={account_id}")).json() == service
+
     async def test_at_the_limit_it_is_a_conflict_that_tells_limit_and_value(self, api: Api, account_id: str) -> None:
         for _ in range(3):
             await make_service(api, account_id)
