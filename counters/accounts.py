@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Final, TypeVar
@@ -11,7 +12,8 @@ import msgspec
 
 from counters.changes import compare_and_set
 from counters.entries import Entries
-from counters.errors import AccountNotFoundError
+from counters.errors import AccountNotFoundError, OverloadedError
+from counters.healing import Healer
 from counters.ids import Clock, check_id, new_nonce, uuid7
 from counters.keys import SERVICES, CounterKey
 from counters.lanes import Lanes
@@ -42,13 +44,14 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 class Accounts:
-    """What callers do with accounts. Every operation but ``delete`` is answered within one deadline."""
+    """What callers do with accounts. Every operation is answered within one deadline."""
 
     def __init__(  # noqa: PLR0913 - collaborators and settings, each under its name; a bundle would only hide them
         self,
         store: Store,
         entries: Entries,
         lanes: Lanes,
+        healer: Healer,
         *,
         clock: Clock,
         random: Random,
@@ -58,6 +61,7 @@ class Accounts:
         self._store = store
         self._entries = entries
         self._lanes = lanes
+        self._healer = healer
         self._clock = clock
         self._random = random
         self._deadline_s = deadline_s
@@ -142,7 +146,8 @@ class Accounts:
 
         async def set_terms(seen: Counter) -> Counter | None:
             change = TermsChange(limit=limit, seen_version=seen.terms_version, nonce=nonce)
-            return await self._store.set_terms(seen.key, change)
+            now = await self._store.set_terms(seen.key, change)
+            return None if now is None or now.is_closed else now
 
         changed = await compare_and_set(
             set_terms, counter, lambda now: now.terms_nonce == nonce, deadline, self._random
@@ -152,30 +157,58 @@ class Accounts:
         return changed
 
     async def delete(self, account_id: str) -> Deletion:
-        """Delete an account with its counters and their entries; raises what ``get`` does.
+        """Delete an account with its counters and their entries.
 
-        It starts by closing the counter. After an error, or when there is more, the account is still there, empty or
-        emptying, and a repeat goes on where this stopped.
+        It closes the counter first: from then on everybody but a deleter is told that there is no such account. After
+        an error, or when there is more, a repeat goes on where this stopped. The items of the account go as soon as it
+        is proven that nothing is under way in any process; otherwise the closed counter stays for a sweep.
+
+        Raises:
+            InvalidInputError: An id that cannot be a key.
+            AccountNotFoundError: There is no such account.
+            OverloadedError: No answer in time.
         """
-        counter = (await self.get(account_id)).counter
+        check_id("account_id", account_id)
+        deadline = self._deadline()
+        key = CounterKey(account_id, SERVICES)
+        counter = await self._repeat(lambda: self._store.close_counter(key, self._clock()), deadline)
+        if counter is None:
+            raise AccountNotFoundError(account_id)
+        self._lanes.learn(counter)
+        try:
+            return await self._delete_closed(counter, deadline)
+        except AccountNotFoundError:
+            # Another deleter has ended it meanwhile.
+            return Deletion(0, more=False)
+
+    async def _delete_closed(self, counter: Counter, deadline: float) -> Deletion:
         key = counter.key
-        await self._limit(counter, 0, self._deadline())
-        # What other processes reserved before the limit fell may still be written until their deadline. By the
-        # one-sided rule a best_effort of zero proves that nothing is left and nothing is under way.
-        give_up_at = asyncio.get_running_loop().time() + self._deadline_s
-        deletion = await self._entries.delete_all(key)
-        while not deletion.more and asyncio.get_running_loop().time() < give_up_at:
-            now = await self._repeat(lambda: self._store.read_counter(key))
-            if now is None or now.best_effort <= 0:
-                break
-            await asyncio.sleep(_CLOSING_PAUSE_S)
-            late = await self._entries.delete_all(key)
-            deletion = Deletion(deletion.deleted + late.deleted, late.more)
-        if deletion.more:
-            return deletion
-        await self._repeat(lambda: self._store.delete_account(key))
-        logger.info("account.deleted", extra={"fields": {"account_id": account_id}})
+        # Asked before the ledger is read: what was let in may have been written until then.
+        is_over = self._healer.is_over(counter)
+        deletion = await self._entries.delete_all(key, deadline)
+        if not deletion.more and (is_over or await self._empties(counter, deadline)):
+            await self._repeat(lambda: self._store.delete_account(key, self._clock()), deadline)
+            logger.info("account.deleted", extra={"fields": {"account_id": key.account_id}})
         return deletion
+
+    async def _empties(self, counter: Counter, deadline: float) -> bool:
+        """Delete what still comes into a closed ledger; tell whether it is proven that nothing more can.
+
+        What other processes reserved before the counter was closed may be written until their deadline. By the
+        one-sided rule a ``best_effort`` of zero proves that nothing is left and nothing is under way. It proves nothing
+        of a hybrid counter, which follows the ledger; and after faults it may stay above zero.
+        """
+        key = counter.key
+        if counter.enforcement is not Enforcement.STRICT:
+            return False
+        with suppress(OverloadedError):
+            while True:
+                now = await self._repeat(lambda: self._store.read_counter(key), deadline)
+                if now is None or now.best_effort <= 0:
+                    return True
+                await asyncio.sleep(min(_CLOSING_PAUSE_S, deadline - asyncio.get_running_loop().time()))
+                await self._entries.delete_all(key, deadline)
+        return False
 
     async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:
         """Return a page of all accounts, oldest first.
@@ -187,7 +220,7 @@ class Accounts:
         ids, next_cursor = await self._page_of_ids(_ACCOUNTS_LIST, limit, cursor)
         accounts, counters = await asyncio.gather(self._read_accounts(ids), self._read_counters(ids))
         views = [AccountView(accounts[id_], counters[id_]) for id_ in ids if id_ in accounts and id_ in counters]
-        return Page(views, next_cursor)
+        return Page([view for view in views if not view.counter.is_closed], next_cursor)
 
     async def counters(self, account_id: str) -> Page[Counter]:
         """Return all counters of an account; raises what ``get`` does."""
@@ -197,7 +230,7 @@ class Accounts:
         """Return a page of all accounts' counters; raises what ``page`` does."""
         ids, next_cursor = await self._page_of_ids(_COUNTERS_LIST, limit, cursor)
         counters = await self._read_counters(ids)
-        return Page([counters[id_] for id_ in ids if id_ in counters], next_cursor)
+        return Page([counters[id_] for id_ in ids if id_ in counters and not counters[id_].is_closed], next_cursor)
 
     async def _page_of_ids(self, list_name: str, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
         check_page_limit(limit)
@@ -230,6 +263,6 @@ def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _found(account_id: str, account: Account | None, counter: Counter | None) -> AccountView:
-    if account is None or counter is None:
+    if account is None or counter is None or counter.is_closed:
         raise AccountNotFoundError(account_id)
     return AccountView(account, counter)

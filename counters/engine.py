@@ -56,9 +56,6 @@ class Engine:
         self.healer = Healer(
             store, clock=clock, random=random, deadline_s=settings.deadline_s, settings=settings.healing
         )
-        self.sweeper = Sweeper(
-            store, self.healer, random=random, deadline_s=settings.deadline_s, settings=settings.sweep
-        )
         self._lanes = Lanes(store, self.healer, clock=clock, random=random, settings=settings.lanes)
         self._ready_until = 0.0
         self.entries = Entries(store, self._lanes, clock=clock, random=random, deadline_s=settings.deadline_s)
@@ -66,10 +63,19 @@ class Engine:
             store,
             self.entries,
             self._lanes,
+            self.healer,
             clock=clock,
             random=random,
             deadline_s=settings.deadline_s,
             slots=settings.services_slots,
+        )
+        self.sweeper = Sweeper(
+            store,
+            self.healer,
+            self.accounts.delete,
+            random=random,
+            deadline_s=settings.deadline_s,
+            settings=settings.sweep,
         )
 
     async def ready(self) -> bool:

@@ -90,7 +90,7 @@ class Entries:
         """
         check_id("id", entry_id)
         deadline = self._deadline()
-        return await self._read_entry(await self._counter(key, deadline), entry_id, deadline)
+        return await self._read_entry(_open(await self._counter(key, deadline)), entry_id, deadline)
 
     async def rename(self, key: CounterKey, entry_id: str, name: str) -> Entry:
         """Set an entry's name and return the entry; raises what ``get`` does, and more.
@@ -100,7 +100,7 @@ class Entries:
         """
         check_id("id", entry_id)
         deadline = self._deadline()
-        counter = await self._counter(key, deadline)
+        counter = _open(await self._counter(key, deadline))
         entry = await self._read_entry(counter, entry_id, deadline)
         nonce = new_nonce(self._random)
         renamed = await compare_and_set(
@@ -121,7 +121,7 @@ class Entries:
         check_id("id", entry_id)
         deadline = self._deadline()
         lane = self._lanes.open(key)
-        counter = await lane.look(deadline)
+        counter = _open(await lane.look(deadline))
         if counter.enforcement is Enforcement.STRICT:
             amount = await self._delete_entry(counter, entry_id, deadline)
             if amount:
@@ -134,7 +134,7 @@ class Entries:
         """Delete the entries of a counter, as many as the time allows, releasing as it goes.
 
         Not one atomic step: entries made meanwhile may stay. After an error, or when there is more, a repeat goes on
-        where this stopped.
+        where this stopped. Goes on while the account is being deleted.
 
         Args:
             key: The counter.
@@ -170,7 +170,7 @@ class Entries:
         """
         check_page_limit(limit)
         deadline = self._deadline()
-        counter = await self._counter(key, deadline)
+        counter = _open(await self._counter(key, deadline))
         list_name = f"{key.account_id}/{key.name}"
         position = Position(list_name, 0, "") if cursor is None else decode_cursor(cursor, list_name, counter.slots)
         slot, after = position.slot, position.after
@@ -281,6 +281,13 @@ def _raise_first(outcomes: Sequence[int | BaseException]) -> None:
     errors.sort(key=lambda error: isinstance(error, EntryNotFoundError))
     if errors:
         raise errors[0]
+
+
+def _open(counter: Counter) -> Counter:
+    """Return a counter whose account nobody deletes."""
+    if counter.is_closed:
+        raise AccountNotFoundError(counter.key.account_id)
+    return counter
 
 
 def _found(entry_id: str, entry: Entry | None) -> Entry:

@@ -81,6 +81,11 @@ class Healer:
         """How long a counter has to be untouched before it can be healed, in seconds."""
         return self._settings.quiet_s
 
+    def is_over(self, counter: Counter) -> bool:
+        """Tell whether a counter was closed so long ago that no entry that was let in before can still be written."""
+        closed_at_ms = counter.closed_at_ms
+        return closed_at_ms is not None and self._clock() - closed_at_ms >= self._settings.quiet_s * 1000
+
     def is_quiet(self, counter: Counter) -> bool:
         """Tell whether a counter has been untouched for long enough."""
         return self._untouched_ms(counter) >= self._settings.quiet_s * 1000
@@ -162,11 +167,13 @@ class Healer:
         check_counter_name("name", key.name)
         deadline = self._deadline()
         counter = await repeat(lambda: self._store.read_counter(key), deadline, self._random)
-        if counter is not None:
+        if counter is not None and not counter.is_closed:
             return counter
-        if await repeat(lambda: self._store.read_account(key.account_id), deadline, self._random) is None:
-            raise AccountNotFoundError(key.account_id)
-        raise CounterNotFoundError(*key)
+        if counter is None:
+            account = await repeat(lambda: self._store.read_account(key.account_id), deadline, self._random)
+            if account is not None:
+                raise CounterNotFoundError(*key)
+        raise AccountNotFoundError(key.account_id)
 
     async def _recount(self, counter: Counter) -> int:
         totals = await asyncio.gather(*(self._recount_slot(counter.key, slot) for slot in range(counter.slots)))

@@ -291,6 +291,10 @@ class Lane:
         if counter is None:
             self._end(tickets, adjustments, AccountNotFoundError(self._key.account_id))
             return 0.0
+        if counter.is_closed:
+            # Its account is being deleted: nothing is let in, and what was is still given back.
+            self._end(tickets, [], AccountNotFoundError(self._key.account_id))
+            tickets = []
         adjustments = self._drop_outdated(counter, adjustments)
         granted = self._refuse_what_does_not_fit(counter, tickets, self._expected(counter, adjustments))
         if counter.enforcement is Enforcement.HYBRID:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from counters.errors import StoreRejectedError
 from counters.keys import CounterKey, slot_of
 from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
 from counters.settlement import Mark, Settled, Settlement, Unsettled
@@ -15,6 +16,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._counters: dict[CounterKey, Counter] = {}
+        self._deleted: set[str] = set()
         self._marks: dict[CounterKey, dict[str, Mark]] = {}
         self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
 
@@ -23,7 +25,7 @@ class MemoryStore:
 
     async def create_account(self, account: Account, counter: Counter) -> None:
         """See ``Store``."""
-        if account.id in self._accounts:
+        if account.id in self._accounts or account.id in self._deleted:
             return
         self._accounts[account.id] = account
         self._counters[counter.key] = counter
@@ -41,8 +43,23 @@ class MemoryStore:
         self._accounts[seen.id] = renamed = msgspec.structs.replace(account, username=username, username_nonce=nonce)
         return renamed
 
-    async def delete_account(self, key: CounterKey) -> None:
+    async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         """See ``Store``."""
+        counter = self._counters.get(key)
+        if counter is None or counter.is_closed:
+            return counter
+        self._counters[key] = closed = msgspec.structs.replace(
+            counter, limit=0, closed_at_ms=at_ms, terms_version=counter.terms_version + 1
+        )
+        return closed
+
+    async def delete_account(self, key: CounterKey, at_ms: int) -> None:
+        """See ``Store``."""
+        del at_ms
+        counter = self._counters.get(key)
+        if counter is not None and not counter.is_closed:
+            raise StoreRejectedError(f"Counter {key} is not closed.")
+        self._deleted.add(key.account_id)
         self._accounts.pop(key.account_id, None)
         self._counters.pop(key, None)
         self._marks.pop(key, None)
@@ -104,7 +121,7 @@ class MemoryStore:
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
         counter = self._counters.get(key)
-        if counter is None or counter.terms_version != change.seen_version:
+        if counter is None or counter.is_closed or counter.terms_version != change.seen_version:
             return counter
         self._counters[key] = changed = msgspec.structs.replace(
             counter, limit=change.limit, terms_version=counter.terms_version + 1, terms_nonce=change.nonce

@@ -45,6 +45,8 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         enforcement: How the limit is kept.
         terms_version: Number of changes of the terms, which are the limit and how it is kept.
         terms_nonce: The nonce of the last of these changes; None before the first.
+        closed_at_ms: When the deletion of its account was begun; None while nobody deletes it. A closed counter lets
+            nothing in, and its limit is zero.
         slots: Partitions of the ledger, 1 to 64, fixed when the counter is made.
         epoch: Number of times that the counter was healed. A release is dropped unless the epoch is still the one
             under which its entry was deleted.
@@ -65,6 +67,7 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     enforcement: Enforcement = Enforcement.STRICT
     terms_version: int = 0
     terms_nonce: str | None = None
+    closed_at_ms: int | None = None
     slots: int = 1
     epoch: int = 0
     revision: int = 0
@@ -73,6 +76,11 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     healed_at_ms: int | None = None
     healed_revision: int | None = None
     counted_from_ms: int | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its account is being deleted."""
+        return self.closed_at_ms is not None
 
     @property
     def value(self) -> int:

@@ -28,7 +28,8 @@ class Store(Protocol):
     async def create_account(self, account: Account, counter: Counter) -> None:
         """Store a new account, its directory line and its first counter: all or nothing.
 
-        Repeating it for the same account does no harm and does not overwrite.
+        Repeating it for the same account does no harm: it does not overwrite, and an account that was deleted within
+        the last day stays deleted.
         """
 
     async def read_account(self, account_id: str) -> Account | None:
@@ -42,8 +43,21 @@ class Store(Protocol):
             now or by an earlier try, if the account has the nonce.
         """
 
-    async def delete_account(self, key: CounterKey) -> None:
-        """Delete an account, its directory line and this counter: all or nothing. Absent ones do no harm."""
+    async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
+        """Close a counter for ever, its limit at zero and its terms one version on; one that is closed stays as it is.
+
+        Returns:
+            The counter as it is now; None when it does not exist.
+        """
+
+    async def delete_account(self, key: CounterKey, at_ms: int) -> None:
+        """Delete an account, its directory line and this counter: all or nothing. Absent ones do no harm.
+
+        A mark stays for a day, so that a late try of ``create_account`` does not bring the account back.
+
+        Raises:
+            StoreRejectedError: The counter is not closed.
+        """
 
     async def list_account_ids(self, limit: int, after: str | None) -> tuple[list[str], bool]:
         """Return up to ``limit`` account ids in order, from the first past ``after``, and whether more follow."""
@@ -73,7 +87,7 @@ class Store(Protocol):
         """
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
-        """Set the limit, one version of the terms on, unless the version is not the one that was seen.
+        """Set the limit, one version of the terms on, if the version is the one that was seen and it is not closed.
 
         Returns:
             The counter as it is now, whether or not this changed it; None when it does not exist. The change was made,

@@ -1,18 +1,19 @@
 """Sweeps: look at the counters of all accounts and heal those that drifted (``docs/design.md``, section 7).
 
-A refusal heals the counter that it meets; a sweep finds those that nobody asks for. It is bounded, so that it can run
-beside the load, and goes on where the one before stopped.
+A refusal heals the counter that it meets; a sweep finds those that nobody asks for. It also ends the deletions of
+accounts that stopped half way (section 4). It is bounded, so that it can run beside the load, and goes on where the one
+before stopped.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from counters.errors import CounterBusyError, NotFoundError
+from counters.errors import CounterBusyError, CounterError, NotFoundError
 from counters.healing import Diagnosis, Healer
 from counters.keys import SERVICES, CounterKey
 from counters.model import Counter
@@ -23,6 +24,9 @@ from counters.store import Store
 _LIST_NAME: Final = "sweep"
 _PAGE: Final = 100
 """Accounts looked at with one list and one batch read; DynamoDB's limit for BatchGetItem."""
+
+DeleteAccount: TypeAlias = Callable[[str], Awaitable[object]]
+"""Goes on with the deletion of an account, given its id."""
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +115,19 @@ class _Progress(msgspec.Struct):
 class Sweeper:
     """Walks the directory of accounts and heals the counters that need it."""
 
-    def __init__(
-        self, store: Store, healer: Healer, *, random: Random, deadline_s: float, settings: SweepSettings
+    def __init__(  # noqa: PLR0913 - collaborators and settings, each under its name; a bundle would only hide them
+        self,
+        store: Store,
+        healer: Healer,
+        delete_account: DeleteAccount,
+        *,
+        random: Random,
+        deadline_s: float,
+        settings: SweepSettings,
     ) -> None:
         self._store = store
         self._healer = healer
+        self._delete_account = delete_account
         self._random = random
         self._deadline_s = deadline_s
         self._settings = settings
@@ -123,7 +135,8 @@ class Sweeper:
     async def sweep(self, cursor: str | None = None) -> SweepReport:
         """Look at accounts in the directory's order, and heal until a bound is met or all were looked at.
 
-        A counter that cannot be healed is reported, and stops no other.
+        A counter that cannot be healed is reported, and stops no other. Deletions of accounts that stopped half way
+        are ended; such accounts are in no figure of the report but ``looked_at``.
 
         Args:
             cursor: The ``next_cursor`` of the sweep before; None to start with the first account.
@@ -143,6 +156,7 @@ class Sweeper:
         ids, progress.more = await self._list(progress)
         counters = await self._read(ids)
         sick: list[CounterKey] = []
+        closed: list[str] = []
         for id_ in ids:
             if len(progress.outcomes) + len(sick) >= self._settings.heals_max:
                 # The rest of the page is for the next sweep.
@@ -151,10 +165,13 @@ class Sweeper:
             progress.after = id_
             progress.looked_at += 1
             counter = counters.get(CounterKey(id_, SERVICES))
-            if counter is not None:
+            if counter is not None and counter.is_closed:
+                closed += [id_] if self._healer.is_over(counter) else []
+            elif counter is not None:
                 progress.add(counter, quiet=self._healer.is_quiet(counter))
                 sick += [counter.key] if self._healer.needs_healing(counter) else []
         progress.outcomes += await self._heal(sick)
+        await self._end_deletions(closed)
 
     async def _list(self, progress: _Progress) -> tuple[list[str], bool]:
         limit = min(_PAGE, self._settings.accounts_max - progress.looked_at)
@@ -176,6 +193,15 @@ class Sweeper:
             if isinstance(outcome, BaseException):
                 logger.warning("counter.not_healed", extra={"fields": {**key._asdict(), "reason": repr(outcome)}})
         return outcomes
+
+    async def _end_deletions(self, account_ids: Sequence[str]) -> None:
+        """Delete accounts that were closed long ago. What fails, or is too large, is for the next sweep."""
+        for account_id in account_ids:
+            try:
+                await self._delete_account(account_id)
+            except CounterError as error:
+                fields = {"account_id": account_id, "reason": repr(error)}
+                logger.warning("account.not_deleted", extra={"fields": fields})
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._deadline_s

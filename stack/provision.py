@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _WAIT: Final[WaiterConfigTypeDef] = {"Delay": 1, "MaxAttempts": 60}
 
-_EXPIRES_AT: Final = "expires_at"
 # Emulators want the address of a role, and never ask it anything.
 _ROLE: Final = "arn:aws:iam::000000000000:role/settle"
 # A counter costs one write a batch, so a batch is as large as what DynamoDB hands out at once.
@@ -142,7 +141,7 @@ def _enable_ttl(dynamodb: DynamoDBClient, table: str) -> None:
     state = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
     if state.get("TimeToLiveStatus") not in {"ENABLED", "ENABLING"}:
         dynamodb.update_time_to_live(
-            TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": _EXPIRES_AT}
+            TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": keys.EXPIRES_AT}
         )
 
 

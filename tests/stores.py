@@ -135,6 +135,16 @@ class WatchedStore(MemoryStore):
         async with self._call("set_terms"):
             return await super().set_terms(key, change)
 
+    async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
+        """See ``Store``."""
+        async with self._call("close_counter"):
+            return await super().close_counter(key, at_ms)
+
+    async def delete_account(self, key: CounterKey, at_ms: int) -> None:
+        """See ``Store``."""
+        async with self._call("delete_account"):
+            await super().delete_account(key, at_ms)
+
     async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
         """See ``Store``."""
         async with self._call("rename_account"):

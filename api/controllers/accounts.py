@@ -67,6 +67,8 @@ class AccountsController(Controller):
     async def delete_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> Response[DeletionPart]:
         """Delete an account with its counters and services.
 
+        From the first request on, nobody but a deleter finds the account: all else about it is answered 404.
+
         Answers 204 when all is deleted. An account with thousands of services takes several requests: each answers 200
         with the number of services that it deleted. Repeat it then, and after a 503: it goes on where it stopped.
         """

@@ -53,6 +53,16 @@ def read_account(item: Item) -> Account:
     )
 
 
+def tombstone_item(account_id: str, expires_at_s: int) -> NewItem:
+    """Return what is left of a deleted account: it takes the key, until DynamoDB removes it."""
+    return {**key_item(keys.account_key(account_id)), keys.EXPIRES_AT: number(expires_at_s)}
+
+
+def is_tombstone(item: Item) -> bool:
+    """Tell whether an item is what is left of a deleted account."""
+    return keys.EXPIRES_AT in item
+
+
 def counter_item(counter: Counter) -> NewItem:
     """Return a new counter as it is stored; its marks are there from the start, as no update can make the map."""
     item: NewItem = {
@@ -83,6 +93,7 @@ def read_counter(item: Item) -> Counter:
         enforcement=Enforcement(item[keys.ENFORCEMENT]["S"]),
         terms_version=_optional(item, keys.TERMS_VERSION) or 0,
         terms_nonce=_optional_text(item, keys.TERMS_NONCE),
+        closed_at_ms=_optional(item, keys.CLOSED_AT),
         slots=int(item[keys.SLOTS]["N"]),
         epoch=int(item[keys.EPOCH]["N"]),
         revision=int(item[keys.REVISION]["N"]),

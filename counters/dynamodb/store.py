@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _EXISTS: Final = f"attribute_exists({keys.PK})"
 _IS_NEW: Final = f"attribute_not_exists({keys.PK})"
 
+_TOMBSTONE_S: Final = 24 * 60 * 60
+"""How long a deleted account's id stays taken. DynamoDB refuses a request that was signed more than 15 minutes ago."""
+
 
 @asynccontextmanager
 async def open_store(table_name: str, try_timeout_s: float = 2.5) -> AsyncIterator[DynamoStore]:
@@ -65,25 +68,42 @@ class DynamoStore:
             except AnswerError as error:
                 if CONDITION_FAILED not in cancellation_reasons(error):
                     raise
-                # The account is there: an earlier try of this call made it, and its answer was lost.
+                # The account is there: an earlier try of this call made it, and its answer was lost. Or it was there,
+                # and this is a late try, which must not bring it back.
 
     async def read_account(self, account_id: str) -> Account | None:
         """See ``Store``."""
-        item = await self._get(keys.account_key(account_id))
-        return items.read_account(item) if item else None
+        return _read_account(await self._get(keys.account_key(account_id)))
 
     async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
         """See ``Store``."""
         change = {keys.USERNAME: items.string(username), keys.USERNAME_NONCE: items.string(nonce)}
-        condition = _is_unchanged(keys.USERNAME_NONCE, seen.username_nonce)
-        item = await self._set(keys.account_key(seen.id), change, condition)
-        return items.read_account(item) if item else None
+        condition = conditions.all_of(
+            conditions.is_still(keys.EXPIRES_AT, None), _is_unchanged(keys.USERNAME_NONCE, seen.username_nonce)
+        )
+        return _read_account(await self._set(keys.account_key(seen.id), change, condition))
 
-    async def delete_account(self, key: CounterKey) -> None:
+    async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         """See ``Store``."""
-        doomed = [keys.account_key(key.account_id), keys.directory_key(key.account_id), keys.counter_key(key)]
+        names = {"#limit": keys.LIMIT, "#terms_version": keys.TERMS_VERSION, "#closed_at": keys.CLOSED_AT}
+        values = {":none": items.number(0), ":one": items.number(1), ":now": items.number(at_ms)}
+        update = "SET #limit = :none, #closed_at = :now ADD #terms_version :one"
+        condition = f"{_EXISTS} AND attribute_not_exists(#closed_at)"
+        return (await self._update_counter(key, update, condition, names, values)).counter
+
+    async def delete_account(self, key: CounterKey, at_ms: int) -> None:
+        """See ``Store``."""
+        tombstone = items.tombstone_item(key.account_id, at_ms // 1000 + _TOMBSTONE_S)
         writes: list[TransactWriteItemTypeDef] = [
-            {"Delete": {"TableName": self._table, "Key": items.key_item(one)}} for one in doomed
+            {"Put": {"TableName": self._table, "Item": tombstone}},
+            {"Delete": {"TableName": self._table, "Key": items.key_item(keys.directory_key(key.account_id))}},
+            {
+                "Delete": {
+                    "TableName": self._table,
+                    "Key": items.key_item(keys.counter_key(key)),
+                    "ConditionExpression": f"{_IS_NEW} OR attribute_exists({keys.CLOSED_AT})",
+                }
+            },
         ]
         with translated():
             await self._client.transact_write_items(TransactItems=writes)
@@ -96,7 +116,8 @@ class DynamoStore:
     async def read_accounts(self, account_ids: Sequence[str]) -> dict[str, Account]:
         """See ``Store``."""
         found = await self._get_all([keys.account_key(account_id) for account_id in account_ids])
-        return {account.id: account for account in map(items.read_account, found)}
+        accounts = [account for account in map(_read_account, found) if account is not None]
+        return {account.id: account for account in accounts}
 
     async def read_counter(self, key: CounterKey) -> Counter | None:
         """See ``Store``."""
@@ -168,7 +189,11 @@ class DynamoStore:
             keys.TERMS_VERSION: items.number(change.seen_version + 1),
             keys.TERMS_NONCE: items.string(change.nonce),
         }
-        condition = conditions.all_of(conditions.EXISTS, conditions.is_still(keys.TERMS_VERSION, seen_version))
+        condition = conditions.all_of(
+            conditions.EXISTS,
+            conditions.is_still(keys.CLOSED_AT, None),
+            conditions.is_still(keys.TERMS_VERSION, seen_version),
+        )
         item = await self._set(keys.counter_key(key), terms, condition)
         return items.read_counter(item) if item else None
 
@@ -311,6 +336,11 @@ class DynamoStore:
         found = answer["Items"]
         # A page of 1 MB ends early.
         return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
+
+
+def _read_account(item: items.Item | None) -> Account | None:
+    """Return the account of an item; None when there is none, or when it was deleted."""
+    return items.read_account(item) if item and not items.is_tombstone(item) else None
 
 
 def _is_unchanged(nonce_attribute: str, seen_nonce: str | None) -> Condition:

@@ -77,6 +77,10 @@ async def add_counter(store: DynamoStore, random: Random, *, best_effort: int) -
     return counter.key
 
 
+async def nobody_is_deleted(account_id: str) -> None:
+    raise AssertionError(account_id)
+
+
 async def fill(store: DynamoStore, random: Random, key: CounterKey) -> None:
     """Store the entries as the API makes them."""
     ids = [uuid7(factories.NOW_MS, random) for _ in range(ENTRIES)]
@@ -112,9 +116,10 @@ async def test_looking_at_100_accounts_that_are_right_costs_a_unit_each_and_the_
         await add_counter(store, random, best_effort=0)
     bill.take()
 
-    report = await Sweeper(
-        store, make_healer(store), random=random, deadline_s=DEADLINE_S, settings=SweepSettings()
-    ).sweep()
+    sweeper = Sweeper(
+        store, make_healer(store), nobody_is_deleted, random=random, deadline_s=DEADLINE_S, settings=SweepSettings()
+    )
+    report = await sweeper.sweep()
 
     units = bill.take()
     assert report.looked_at == 100

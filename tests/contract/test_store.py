@@ -1,6 +1,7 @@
 """What every ``Store`` owes, run against every implementation and every backend."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import boto3
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from counters.dynamodb import open_store
+from counters.errors import StoreRejectedError
 from counters.keys import SERVICES, CounterKey, slot_of
 from counters.memory import MemoryStore
 from counters.model import Changed, Counter, Refused
@@ -16,6 +18,9 @@ from counters.store import SettlementStore, Store
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
 from tests import factories
+
+NOT_YET_EXPIRED_MS = time.time_ns() // 1_000_000
+"""The time now, as a backend that removes what expired has to leave alone what a test looks at."""
 
 MakeCounter = Callable[..., Awaitable[CounterKey]]
 
@@ -133,11 +138,66 @@ class AccountsContract:
         self, store: Store, make_counter: MakeCounter
     ) -> None:
         key = await make_counter()
-        await store.delete_account(key)
-        await store.delete_account(key)
+        await store.close_counter(key, factories.NOW_MS)
+        await store.delete_account(key, NOT_YET_EXPIRED_MS)
+        await store.delete_account(key, NOT_YET_EXPIRED_MS)
+        assert await store.read_account(key.account_id) is None
+        assert await store.read_accounts([key.account_id]) == {}
+        assert await store.read_counter(key) is None
+        assert key.account_id not in await all_account_ids(store)
+
+    async def test_a_deleted_account_is_neither_made_again_nor_renamed(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        made = await store.read_account(key.account_id)
+        assert made is not None
+        await store.close_counter(key, factories.NOW_MS)
+        await store.delete_account(key, NOT_YET_EXPIRED_MS)
+        await store.create_account(made, factories.counter(key))
+        assert await store.rename_account(made, "eve", "n1") is None
         assert await store.read_account(key.account_id) is None
         assert await store.read_counter(key) is None
         assert key.account_id not in await all_account_ids(store)
+
+    async def test_an_account_whose_counter_is_open_is_not_deleted(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        before = await read(store, key)
+        with pytest.raises(StoreRejectedError):
+            await store.delete_account(key, NOT_YET_EXPIRED_MS)
+        assert await read(store, key) == before
+        assert await store.read_account(key.account_id) is not None
+        assert key.account_id in await all_account_ids(store)
+
+    @pytest.mark.parametrize("limit", [10, None])
+    async def test_a_closed_counter_lets_nothing_in_and_still_releases(
+        self, store: Store, make_counter: MakeCounter, limit: int | None
+    ) -> None:
+        key = await make_counter(limit=limit)
+        await store.change_counter(key, factories.reserve(4, limit=limit))
+        before = await read(store, key)
+        closed = await store.close_counter(key, factories.NOW_MS + 7)
+        assert closed == await read(store, key)
+        assert closed == msgspec.structs.replace(
+            before, limit=0, closed_at_ms=factories.NOW_MS + 7, terms_version=before.terms_version + 1
+        )
+        assert await store.change_counter(key, factories.reserve(1, limit=limit)) == Refused(closed)
+        assert await store.set_terms(key, factories.terms(9)) == closed
+        assert await store.set_terms(key, factories.terms(9, seen_version=1)) == closed
+        released = await store.change_counter(key, factories.release(4))
+        assert isinstance(released, Changed)
+        assert released.counter.best_effort == 0
+
+    async def test_a_counter_is_closed_once(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter()
+        await store.set_terms(key, factories.terms(20))
+        closed = await store.close_counter(key, factories.NOW_MS)
+        assert closed is not None
+        assert closed.terms_version == 2
+        assert await store.close_counter(key, factories.NOW_MS + 7) == closed
+        assert await store.close_counter(factories.counter_key(), factories.NOW_MS) is None
 
     async def test_directory_lists_every_account_once_in_order(self, store: Store, make_counter: MakeCounter) -> None:
         made = [(await make_counter()).account_id for _ in range(5)]

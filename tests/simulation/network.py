@@ -166,8 +166,11 @@ class RemoteStore:
     async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
         return cast("Account | None", await self._call("rename_account", seen, username, nonce))
 
-    async def delete_account(self, key: CounterKey) -> None:
-        await self._call("delete_account", key)
+    async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
+        return cast("Counter | None", await self._call("close_counter", key, at_ms))
+
+    async def delete_account(self, key: CounterKey, at_ms: int) -> None:
+        await self._call("delete_account", key, at_ms)
 
     async def list_account_ids(self, limit: int, after: str | None) -> tuple[list[str], bool]:
         return cast("tuple[list[str], bool]", await self._call("list_account_ids", limit, after))

@@ -156,7 +156,7 @@ class TestAccountDelete:
         first = await engine.accounts.delete(key.account_id)
         assert first.more
         assert first.deleted == 2000 - store.total(key)
-        await engine.accounts.get(key.account_id)
+        assert store.counter(key).is_closed
         while (await engine.accounts.delete(key.account_id)).more:
             pass
         assert store.total(key) == 0

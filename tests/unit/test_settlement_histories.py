@@ -99,7 +99,8 @@ class History:
         end_ms = self._now_ms + LIFETIME_MS
         await asyncio.gather(*(self._deliver(f"{generation}-{shard}", end_ms) for shard in range(SHARDS)))
         if generation == GENERATIONS // 2:
-            await self._store.delete_account(self._doomed)
+            await self._store.close_counter(self._doomed, self._now_ms)
+            await self._store.delete_account(self._doomed, self._now_ms)
             del self._truth[self._doomed]
         # Invocations that were given up may still fail; what they did before is what matters.
         await asyncio.gather(*self._given_up, return_exceptions=True)

@@ -82,9 +82,11 @@ async def add_counters(
 
 
 def make_sweeper(store: WatchedStore, **bounds: int) -> Sweeper:
-    healer = make_engine(store).healer
+    engine = make_engine(store)
     settings = msgspec.convert(bounds, SweepSettings)
-    return Sweeper(store, healer, random=Random(0), deadline_s=DEADLINE_S, settings=settings)
+    return Sweeper(
+        store, engine.healer, engine.accounts.delete, random=Random(0), deadline_s=DEADLINE_S, settings=settings
+    )
 
 
 def healed(store: WatchedStore, keys: Sequence[CounterKey]) -> list[bool]:
@@ -190,7 +192,8 @@ async def test_an_account_deleted_meanwhile_is_no_failure() -> None:
         """Loses the account between the look and the healing."""
 
         async def read_counter(self, key: CounterKey) -> Counter | None:
-            await self.delete_account(key)
+            await self.close_counter(key, factories.NOW_MS)
+            await self.delete_account(key, factories.NOW_MS)
             return await super().read_counter(key)
 
     store = DeletingStore()
