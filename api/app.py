@@ -19,7 +19,7 @@ from api.documentation import make_openapi_config
 from api.explorer.controller import ExplorerController
 from api.methods import answer_head_and_options
 from api.problems import answer_error
-from api.requests import JsonRequest
+from api.requests import JsonRequest, refuse_unknown_query
 
 DRAIN_TIMEOUT_S: Final = 10.0
 """How long a stopping process waits for its admitted operations; above their longest deadline."""
@@ -69,6 +69,7 @@ def create_app(backend: Backend) -> Litestar:
         lifespan=[drain_at_the_end],
         openapi_config=make_openapi_config(),
         request_class=JsonRequest,
+        before_request=refuse_unknown_query,
         # Errors are logged where they are answered. The framework would log a traceback for every 404.
         logging_config=None,
         # Otherwise environment variables of the framework decide about these.

@@ -1,5 +1,7 @@
 """HEAD and OPTIONS: the framework has no HEAD, and its OPTIONS knows only a part of a path's methods."""
 
+from collections.abc import Iterable
+
 from litestar import Litestar
 from litestar.enums import HttpMethod, ScopeType
 from litestar.status_codes import HTTP_204_NO_CONTENT
@@ -27,6 +29,14 @@ def answer_head_and_options(app: Litestar) -> ASGIApp:
     return answer
 
 
+def list_methods(methods: Iterable[str]) -> str:
+    """Return the header ``Allow`` for a path whose handlers take these methods."""
+    allowed = set(methods)
+    if HttpMethod.GET in allowed:
+        allowed.add(HttpMethod.HEAD)
+    return ", ".join(sorted(allowed))
+
+
 def _without_body(send: Send) -> Send:
     async def send_without_body(message: Message) -> None:
         if message["type"] == "http.response.body":
@@ -40,7 +50,7 @@ def _with_methods(send: Send, scope: Scope, app: Litestar) -> Send:
     async def send_with_methods(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == HTTP_204_NO_CONTENT:
             [methods] = [route.methods for route in app.routes if route.path_format == scope["path_template"]]
-            message["headers"] = [(b"allow", ", ".join(sorted(methods)).encode())]
+            message["headers"] = [(b"allow", list_methods(methods).encode())]
         await send(message)
 
     return send_with_methods

@@ -3,7 +3,7 @@
 import logging
 import time
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 from uuid import uuid4
 
 from litestar import Request, Response
@@ -11,7 +11,8 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, UnsetType
 
-from api.requests import decoded_body
+from api.methods import list_methods
+from api.requests import decoded_body, faults_of
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, FieldProblem, Problem, ProblemKind
 from counters.errors import (
     AccountNotFoundError,
@@ -55,8 +56,8 @@ class NotReadyError(Exception):
 def answer_error(request: Request[None, None, State], error: Exception) -> Response[Problem]:
     """Return the problem for any error that a request ended in; what went wrong on our side is also logged."""
     match error:
-        case InvalidInputError(field=field, reason=reason):
-            answer = _problem(ProblemKind.INVALID_INPUT, str(error), errors=[FieldProblem(field, reason)])
+        case InvalidInputError() | ValidationException():
+            answer = _invalid_input(request, error)
         case AccountNotFoundError() | ChangeConflictError() | CounterNotFoundError():
             answer = _problem(_KINDS_OF_ERRORS[type(error)], str(error))
         case EntryNotFoundError(entry_id=entry_id):
@@ -96,21 +97,24 @@ class _OverloadLog:
 _overload_log: Final = _OverloadLog()
 
 
+def _invalid_input(
+    request: Request[None, None, State], error: InvalidInputError | ValidationException
+) -> Response[Problem]:
+    """Return the problem that names every field at fault, not only the first, at which the request was refused."""
+    faults = faults_of(request)
+    if isinstance(error, InvalidInputError) and all(fault.field != error.field for fault in faults):
+        faults.append(FieldProblem(error.field, error.reason))
+    detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults)
+    return _problem(ProblemKind.INVALID_INPUT, detail, errors=faults)
+
+
 def _framework_problem(kind: ProblemKind, error: HTTPException) -> Response[Problem]:
-    if isinstance(error, ValidationException):
-        errors = _invalid_parameters(error)
-        detail = "; ".join(f"{one.field}: {one.reason}" for one in errors)
-        return _problem(kind, detail, errors=errors)
     # Where the framework only repeats the status, our title says more.
     detail = kind.title if error.detail == kind.status.phrase else error.detail
-    return _problem(kind, detail, headers=error.headers)
-
-
-def _invalid_parameters(error: ValidationException) -> list[FieldProblem]:
-    if isinstance(error.__cause__, KeyError):
-        # A missing parameter is named only in the cause, and in the text for people.
-        return [FieldProblem(error.__cause__.args[0], "is required")]
-    return [FieldProblem(one["key"], one["message"]) for one in cast("list[dict[str, str]]", error.extra)]
+    headers = dict(error.headers or {})
+    if kind is ProblemKind.METHOD_NOT_ALLOWED:
+        headers = {"Allow": list_methods(headers["allow"].split(", "))}
+    return _problem(kind, detail, headers=headers)
 
 
 def _failure(request: Request[None, None, State], error: Exception) -> Response[Problem]:

@@ -1,31 +1,45 @@
-"""Request bodies: JSON, decoded strictly and straight into the schema.
+"""Requests: what they may have in their query, and bodies of JSON that are decoded straight into the schema.
 
-Litestar's own way decodes JSON to plain objects and then converts those leniently: ``"5"``, ``5.0`` and ``true`` would
-pass as numbers. It also costs more, which matters on the hot path.
+Litestar's own way decodes JSON to plain objects and then converts those leniently: ``"5"`` and ``true`` would pass as
+numbers. It also costs more, which matters on the hot path.
 """
 
-import re
 from functools import cache
 from typing import Final
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.enums import HttpMethod
 from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.status_codes import HTTP_415_UNSUPPORTED_MEDIA_TYPE
 
-from api.schemas.fields import TEXT_PATTERN
+from api.faults import BodyError, decode_by_field, find_faults, find_in_query, query_names
+from api.schemas.problems import FieldProblem
 from counters.errors import InvalidInputError
 
 BODY_BYTES_MAX: Final = 16_384
 """The largest body that can be valid, every character of it escaped, has a quarter of this."""
 
+_BODY: Final = "body"
 _DECODED: Final = "decoded_body"
 _JSON: Final = b"application/json"
-_MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_INVALID: Final = re.compile(r"(.*) - at `\$\.(.*)`", re.DOTALL)
+
+
+async def refuse_unknown_query(request: Request[None, None, State]) -> None:
+    """Refuse query parameters that the route does not know: one that is misspelt must not be ignored.
+
+    Raises:
+        InvalidInputError: One is unknown, or was given more than once.
+    """
+    if not request.scope["query_string"] or request.method == HttpMethod.OPTIONS:
+        return
+    query = list(request.query_params.multi_items())
+    names = [name for name, _ in query]
+    if len(set(names)) < len(names) or not query_names(request.route_handler).issuperset(names):
+        fault = find_in_query(request.route_handler, query)[0]
+        raise InvalidInputError(fault.field, fault.reason)
 
 
 class JsonRequest(Request[None, None, State]):
@@ -38,13 +52,14 @@ class JsonRequest(Request[None, None, State]):
         """Return the body.
 
         Raises:
-            ClientException: 415 for a declared content type other than JSON; 400 when the client goes away.
+            ClientException: 415 for a declared content type other than JSON, and for a compressed body; 400 when the
+                client goes away.
             InvalidInputError: There is no body.
             RequestEntityTooLarge: The body is too long.
         """
         if not isinstance(self._body, bytes):
-            self._check_content_type()
-            self._body = await self._read_body()
+            self._check_headers()
+            self._body = self.scope["state"][_BODY] = await self._read_body()
         return self._body
 
     async def json(self) -> msgspec.Struct:
@@ -54,19 +69,24 @@ class JsonRequest(Request[None, None, State]):
             InvalidInputError: It is not JSON, or does not fit.
         """
         body = await self.body()
+        schema = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         try:
-            decoded = _decoder(self.route_handler.parsed_fn_signature.parameters["data"].annotation).decode(body)
-        except msgspec.ValidationError as error:
-            raise _describe(str(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidInputError("body", f"is not JSON in UTF-8: {error}") from error
+            decoded = _decoder(schema).decode(body)
+        except (ValueError, RecursionError):
+            decoded = _decode_by_field(body, schema)
         self.scope["state"][_DECODED] = decoded
         return decoded
 
-    def _check_content_type(self) -> None:
+    def _check_headers(self) -> None:
         for name, value in self.scope["headers"]:
             if name == b"content-type" and value != _JSON and value.partition(b";")[0].strip().lower() != _JSON:
                 raise ClientException("The body must be application/json.", status_code=HTTP_415_UNSUPPORTED_MEDIA_TYPE)
+            if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+                raise ClientException(
+                    "The body must not be compressed.",
+                    status_code=HTTP_415_UNSUPPORTED_MEDIA_TYPE,
+                    headers={"Accept-Encoding": "identity"},
+                )
 
     async def _read_body(self) -> bytes:
         body = b""
@@ -89,20 +109,20 @@ def decoded_body(request: Request[None, None, State]) -> msgspec.Struct | None:
     return request.scope["state"].get(_DECODED)
 
 
+def faults_of(request: Request[None, None, State]) -> list[FieldProblem]:
+    """Return what is wrong with a request's path, query and body, as far as that was read."""
+    query, body = request.query_params.multi_items(), request.scope["state"].get(_BODY)
+    return find_faults(request.route_handler, request.path_params, query, body)
+
+
 @cache
 def _decoder(schema: type[msgspec.Struct]) -> msgspec.json.Decoder[msgspec.Struct]:
     return msgspec.json.Decoder(schema)
 
 
-def _describe(message: str) -> InvalidInputError:
-    """Return the error for a validation message of msgspec, which names the field only inside its text."""
-    if match := _MISSING.fullmatch(message):
-        return InvalidInputError(match[1], "is required")
-    if match := _UNKNOWN.fullmatch(message):
-        return InvalidInputError(match[1], "is not a known field")
-    if match := _INVALID.fullmatch(message):
-        reason = match[1].replace(
-            f"matching regex {TEXT_PATTERN!r}", "with more than white space and without control characters"
-        )
-        return InvalidInputError(match[2], reason)
-    return InvalidInputError("body", message)
+def _decode_by_field(body: bytes, schema: type[msgspec.Struct]) -> msgspec.Struct:
+    try:
+        return decode_by_field(body, schema)
+    except BodyError as error:
+        first = error.faults[0]
+        raise InvalidInputError(first.field, first.reason) from error

@@ -8,7 +8,7 @@ from typing import Final
 
 from litestar import Controller, MediaType, Response, get
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 _HERE: Final = Path(__file__).parent
 _PACKAGE: Final = "swagger_ui"
@@ -55,8 +55,8 @@ class ExplorerController(Controller):
         return Response(_PAGE, headers={"Cache-Control": "no-cache", "Content-Security-Policy": _SECURITY_POLICY})
 
     @get("/{name:str}")
-    async def read_asset(self, name: FromPath[str]) -> Response[bytes]:
-        """Return one of the page's assets."""
+    async def read_asset(self, name: FromPath[str], digest: FromQuery[str | None] = None) -> Response[bytes]:  # noqa: ARG002
+        """Return one of the page's assets; the digest of its content is there for the browser's cache only."""
         if name not in _ASSETS:
             raise NotFoundException
         headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}

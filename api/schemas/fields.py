@@ -26,7 +26,8 @@ _END: Final = r"(?![\s\S])"
 TEXT_PATTERN: Final = rf"^(?=[\s\S]*\S)[^\x00-\x1f\x7f-\x9f]+{_END}"
 """More than white space, and no control characters."""
 
-_ID_SCHEMA: Final = {"pattern": rf"^{ID_PATTERN}{_END}"}
+ID_SCHEMA: Final = {"pattern": rf"^{ID_PATTERN}{_END}"}
+COUNTER_NAME_SCHEMA: Final = {"pattern": rf"^{COUNTER_NAME_PATTERN}{_END}"}
 _ACCOUNT_ID_DESCRIPTION: Final = "The account's id."
 _SERVICE_ID_DESCRIPTION: Final = "The service's id."
 ACCOUNT_ID_EXAMPLE: Final = "0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10"
@@ -36,18 +37,18 @@ _SECONDS_CACHED: Final = 1024
 
 AccountId: TypeAlias = Annotated[
     str,
-    Meta(description=_ACCOUNT_ID_DESCRIPTION, examples=[ACCOUNT_ID_EXAMPLE], extra_json_schema=_ID_SCHEMA),
+    Meta(description=_ACCOUNT_ID_DESCRIPTION, examples=[ACCOUNT_ID_EXAMPLE], extra_json_schema=ID_SCHEMA),
 ]
 AccountIdInPath: TypeAlias = Annotated[
     str,
     PathParameter(
-        description=_ACCOUNT_ID_DESCRIPTION, examples=[Example(value=ACCOUNT_ID_EXAMPLE)], schema_extra=_ID_SCHEMA
+        description=_ACCOUNT_ID_DESCRIPTION, examples=[Example(value=ACCOUNT_ID_EXAMPLE)], schema_extra=ID_SCHEMA
     ),
 ]
 AccountIdInQuery: TypeAlias = Annotated[
     str,
     QueryParameter(
-        description=_ACCOUNT_ID_DESCRIPTION, examples=[Example(value=ACCOUNT_ID_EXAMPLE)], schema_extra=_ID_SCHEMA
+        description=_ACCOUNT_ID_DESCRIPTION, examples=[Example(value=ACCOUNT_ID_EXAMPLE)], schema_extra=ID_SCHEMA
     ),
 ]
 CounterNameInPath: TypeAlias = Annotated[
@@ -56,19 +57,19 @@ CounterNameInPath: TypeAlias = Annotated[
         name="name",
         description="The counter's name; every account has `services`.",
         examples=[Example(value=SERVICES)],
-        schema_extra={"pattern": rf"^{COUNTER_NAME_PATTERN}{_END}"},
+        schema_extra=COUNTER_NAME_SCHEMA,
     ),
 ]
 ServiceId: TypeAlias = Annotated[
     str,
-    Meta(description=_SERVICE_ID_DESCRIPTION, examples=[SERVICE_ID_EXAMPLE], extra_json_schema=_ID_SCHEMA),
+    Meta(description=_SERVICE_ID_DESCRIPTION, examples=[SERVICE_ID_EXAMPLE], extra_json_schema=ID_SCHEMA),
 ]
 OwnServiceId: TypeAlias = Annotated[
     str,
     Meta(
         description="An id of the caller's own, which makes the create safe to repeat; left out, the service gets one.",
         examples=["order-4711"],
-        extra_json_schema=_ID_SCHEMA,
+        extra_json_schema=ID_SCHEMA,
     ),
 ]
 ServiceIdInPath: TypeAlias = Annotated[
@@ -77,7 +78,7 @@ ServiceIdInPath: TypeAlias = Annotated[
         name="id",
         description=_SERVICE_ID_DESCRIPTION,
         examples=[Example(value=SERVICE_ID_EXAMPLE)],
-        schema_extra=_ID_SCHEMA,
+        schema_extra=ID_SCHEMA,
     ),
 ]
 Username: TypeAlias = Annotated[

@@ -22,7 +22,7 @@ class ProblemKind(Enum):
     CHANGE_CONFLICT = HTTPStatus.CONFLICT, "Somebody else changed the same thing at the same time."
     COUNTER_BUSY = HTTPStatus.CONFLICT, "The counter is in use; try again."
     BODY_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."
-    UNSUPPORTED_MEDIA_TYPE = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON."
+    UNSUPPORTED_MEDIA_TYPE = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not plain JSON."
     INTERNAL_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side."
     OVERLOADED = HTTPStatus.SERVICE_UNAVAILABLE, "There was no answer in time; try again."
     NOT_READY = HTTPStatus.SERVICE_UNAVAILABLE, "The service cannot serve requests now; try again."

@@ -1,5 +1,6 @@
 """The routes of accounts."""
 
+import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
@@ -38,6 +39,11 @@ class TestCreate:
         for limit in (0, 10**12):
             response = await api.post("/accounts", json={"username": "ada", "max_number_of_services": limit})
             assert response.json()["max_number_of_services"] == limit
+
+    @pytest.mark.parametrize("number", [b"5.0", b"5", b"5e0", b"0.5e1", b"50E-1", b"5.000000000000000000000000000"])
+    async def test_takes_a_whole_number_however_it_is_written(self, api: Api, number: bytes) -> None:
+        response = await api.post("/accounts", content=b'{"username": "ada", "max_number_of_services": %s}' % number)
+        assert (response.status_code, response.json()["max_number_of_services"]) == (201, 5)
 
     async def test_the_last_of_duplicate_keys_counts(self, api: Api) -> None:
         response = await api.post("/accounts", content=b'{"username": "ada", "username": "grace"}')

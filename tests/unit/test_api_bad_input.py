@@ -1,6 +1,8 @@
 """Bad input: refused with a problem that names the field, and nothing is written."""
 
 import copy
+import gzip
+import re
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -8,7 +10,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
+from api.faults import FAULTS_MAX
 from api.requests import BODY_BYTES_MAX
+from counters.ids import COUNTER_NAME_RULE, ID_RULE
 from tests.stores import WatchedStore
 
 Api = AsyncTestClient[Litestar]
@@ -51,7 +55,8 @@ BAD_ACCOUNTS = [
     Body(b'{"username": true}', "username"),
     Body(b'{"username": ["ada"]}', "username"),
     Body(b'{"username": {"name": "ada"}}', "username"),
-    Body(b'{"username": ' + b"[" * 10_000, "username"),
+    Body(b'{"username": ' + b"[" * 10_000, "body"),
+    Body(b'{"username": ' + b"[" * 7_000 + b"]" * 7_000 + b"}", "body"),
     Body(b'{"username": ""}', "username"),
     Body(b'{"username": "  \\t "}', "username"),
     Body('{"username": "\N{NO-BREAK SPACE}\N{EM SPACE}"}'.encode(), "username"),
@@ -62,15 +67,20 @@ BAD_ACCOUNTS = [
     Body(b'{"username": "\\ud800"}', "body"),
     Body(b'{"username": "\\udc00\\ud800"}', "body"),
     Body(b'{"username": "a\nb"}', "body"),
-    Body(b'{"Username": "ada"}', "Username"),
+    Body(b'{"username": "ada", "Username": "ada"}', "Username"),
     Body(b'{"username": "ada", "admin": true}', "admin"),
     Body(b'{"username": "ada", "id": "own"}', "id"),
     Body(b'{"username": "ada", "a`b - at `$.c`": 1}', "a`b - at `$.c`"),
     Body(b'{"username": "ada", "max_number_of_services": null}', "max_number_of_services"),
     Body(b'{"username": "ada", "max_number_of_services": "5"}', "max_number_of_services"),
     Body(b'{"username": "ada", "max_number_of_services": true}', "max_number_of_services"),
-    Body(b'{"username": "ada", "max_number_of_services": 5.0}', "max_number_of_services"),
-    Body(b'{"username": "ada", "max_number_of_services": 5e3}', "max_number_of_services"),
+    Body(b'{"username": "ada", "max_number_of_services": 5.5}', "max_number_of_services"),
+    Body(b'{"username": "ada", "max_number_of_services": 4.99999999999999999999999}', "max_number_of_services"),
+    Body(b'{"username": "ada", "max_number_of_services": 5e-1}', "max_number_of_services"),
+    Body(b'{"username": "ada", "max_number_of_services": 1e999999999}', "max_number_of_services"),
+    Body(b'{"username": "ada", "max_number_of_services": "5.0"}', "max_number_of_services"),
+    Body(b'{"username": "ada", "enforcement": "lax"}', "enforcement"),
+    Body(b'{"username": "ada", "enforcement": 1.0}', "enforcement"),
     Body(b'{"username": "ada", "max_number_of_services": -1}', "max_number_of_services"),
     Body(b'{"username": "ada", "max_number_of_services": 1000000000001}', "max_number_of_services"),
     Body(b'{"username": "ada", "max_number_of_services": ' + b"9" * 30 + b"}", "max_number_of_services"),
@@ -300,7 +310,141 @@ async def test_a_body_declared_as_something_else_is_refused(api: Api, content_ty
     assert response.json()["type"].endswith(":unsupported-media-type")
 
 
-async def test_the_reason_says_what_would_be_right(api: Api) -> None:
-    blank = await api.post("/accounts", json={"username": " "})
-    reason = blank.json()["errors"][0]["reason"]
-    assert reason == "Expected `str` with more than white space and without control characters"
+async def test_a_compressed_body_is_refused(api: Api) -> None:
+    content = gzip.compress(b'{"username": "ada"}')
+    response = await api.post("/accounts", content=content, headers={**JSON, "content-encoding": "gzip"})
+    assert response.status_code == 415
+    assert response.json()["type"].endswith(":unsupported-media-type")
+    assert response.headers["accept-encoding"] == "identity"
+
+
+NAME_RULE = "must be text of 1 to 128 characters, with more than white space and without control characters"
+LIMIT_RULE = "must be a whole number from 0 to 1000000000000"
+PAGE_LIMIT_RULE = "must be a whole number from 1 to 1000"
+
+
+class Faulty(NamedTuple):
+    """A request with several faults, and what is said of each."""
+
+    method: str
+    path: str
+    content: bytes
+    errors: dict[str, str]
+
+
+FAULTY = [
+    Faulty("POST", "/accounts", b'{"username": " "}', {"username": NAME_RULE}),
+    Faulty("POST", "/accounts", b'{"username": 5}', {"username": NAME_RULE}),
+    Faulty("POST", "/accounts", b"[]", {"body": "must be a JSON object"}),
+    Faulty(
+        "POST",
+        "/accounts",
+        b'{"max_number_of_services": "5", "enforcement": "lax", "admin": true}',
+        {
+            "username": "is required",
+            "admin": "is not a known field; the known ones are username, max_number_of_services, enforcement",
+            "max_number_of_services": LIMIT_RULE,
+            "enforcement": "must be one of strict, hybrid",
+        },
+    ),
+    Faulty(
+        "POST",
+        "/services",
+        b'{"account_id": "..", "id": "a b", "name": "billing"}',
+        {"account_id": ID_RULE, "id": ID_RULE},
+    ),
+    Faulty(
+        "PUT",
+        "/services/a%20b?account_id=a%23b",
+        b'{"name": 1}',
+        {
+            "id": ID_RULE,
+            "account_id": ID_RULE,
+            "name": NAME_RULE.replace("128", "256"),
+        },
+    ),
+    Faulty(
+        "GET",
+        "/services?limit=0&cursor=a&cursor=b&verbose=1",
+        b"",
+        {
+            "account_id": "is required",
+            "verbose": "is not a known query parameter; the known ones are account_id, limit, cursor",
+            "cursor": "must not be given more than once",
+            "limit": PAGE_LIMIT_RULE,
+        },
+    ),
+    Faulty("GET", "/services?account_id=..&limit=0", b"", {"account_id": ID_RULE, "limit": PAGE_LIMIT_RULE}),
+    Faulty("GET", "/health?verbose=1", b"", {"verbose": "is not a known query parameter; there is none here"}),
+    Faulty(
+        "POST",
+        "/accounts/a%23b/counters/S/reconcile?force=maybe&dryrun=true",
+        b"",
+        {
+            "account_id": ID_RULE,
+            "name": COUNTER_NAME_RULE,
+            "dryrun": "is not a known query parameter; the known ones are dry_run, force",
+            "force": "must be true or false",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("faulty", FAULTY, ids=repr)
+async def test_every_faulty_field_is_named_with_what_would_be_right(api: Api, faulty: Faulty) -> None:
+    response = await api.request(faulty.method, faulty.path, content=faulty.content, headers=JSON)
+    assert response.status_code == 400
+    assert {error["field"]: error["reason"] for error in response.json()["errors"]} == faulty.errors
+
+
+async def test_no_answer_names_a_type_of_the_programming_language(api: Api, account_id: str) -> None:
+    named = re.compile(r"`|\b(str|int|bool|float|Expected|Struct|codec)\b")
+    for method, path, bodies in (
+        ("POST", "/accounts", BAD_ACCOUNTS),
+        ("PUT", f"/accounts/{account_id}", BAD_ACCOUNT_UPDATES),
+        ("POST", "/services", BAD_SERVICES),
+    ):
+        for body in bodies:
+            response = await api.request(method, path, content=body.content, headers=JSON)
+            for error in response.json()["errors"]:
+                assert not named.search(error["reason"]), error
+
+
+async def test_thousands_of_faults_make_no_long_answer(api: Api) -> None:
+    content = b"{" + b",".join(b'"%d":0' % number for number in range(1500)) + b"}"
+    response = await api.post("/accounts", content=content, headers=JSON)
+    assert len(response.json()["errors"]) == FAULTS_MAX
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("POST", "/accounts/ACCOUNT/counters/services/reconcile?dryrun=true", "dryrun"),
+        ("POST", "/accounts/ACCOUNT/counters/services/reconcile?dry-run=true", "dry-run"),
+        ("POST", "/accounts/ACCOUNT/counters/services/reconcile?dry_run=true&dry_run=false", "dry_run"),
+        ("POST", "/accounts/ACCOUNT/counters/services/reconcile?dry_run&force", "dry_run"),
+        ("POST", "/accounts?verbose", "verbose"),
+        ("GET", "/accounts?Limit=1", "Limit"),
+        ("GET", "/accounts?limit=1&limit=1", "limit"),
+        ("GET", "/accounts?=1", ""),
+        ("GET", "/accounts/ACCOUNT?limit=1", "limit"),
+        ("PUT", "/accounts/ACCOUNT?username=x", "username"),
+        ("DELETE", "/accounts/ACCOUNT?dry_run=true", "dry_run"),
+        ("GET", "/accounts/ACCOUNT/services?account_id=ACCOUNT", "account_id"),
+        ("DELETE", "/accounts/ACCOUNT/services?limit=1", "limit"),
+        ("GET", "/counts?limits=1", "limits"),
+        ("GET", "/counts/ACCOUNT?cursor=a", "cursor"),
+        ("DELETE", "/services/service-1?account_id=ACCOUNT&account_id=other", "account_id"),
+        ("GET", "/ready?verbose=1", "verbose"),
+        ("GET", "/swagger?verbose=1", "verbose"),
+        ("GET", "/schema/openapi.json?verbose=1", "verbose"),
+        ("HEAD", "/accounts?verbose=1", None),
+    ],
+)
+async def test_unknown_and_repeated_query_parameters_are_refused(
+    api: Api, account_id: str, method: str, path: str, field: str | None
+) -> None:
+    response = await api.request(method, path.replace("ACCOUNT", account_id))
+    assert response.status_code == 400
+    if field is not None:
+        assert field in {error["field"] for error in response.json()["errors"]}
