@@ -161,9 +161,10 @@ class _Document(JsonRenderPlugin):
 
 
 def _name_operation(
-    handler: HTTPRouteHandler, _method: HttpMethod | Method, _path: list[str | PathParameterDefinition]
+    handler: HTTPRouteHandler, method: HttpMethod | Method, _path: list[str | PathParameterDefinition]
 ) -> str:
-    return handler.handler_name
+    # PUT and PATCH of the same thing share a handler.
+    return handler.handler_name.replace("update", "patch") if method == HttpMethod.PATCH else handler.handler_name
 
 
 async def _refuse_unknown(response: Response[bytes]) -> Response[bytes]:

@@ -9,12 +9,12 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter, QueryParameter
-from msgspec import Meta, inspect
+from msgspec import UNSET, Meta, inspect
 
 from api.schemas.fields import COUNTER_NAME_SCHEMA, ID_SCHEMA
 from api.schemas.problems import FieldProblem
@@ -25,6 +25,12 @@ FAULTS_MAX: Final = 20
 
 _RULES: Final = {ID_SCHEMA["pattern"]: ID_RULE, COUNTER_NAME_SCHEMA["pattern"]: COUNTER_NAME_RULE}
 _BODY: Final = "body"
+
+
+class Update(Protocol):
+    """A body that changes something, and may repeat what it cannot change."""
+
+    READ_ONLY: ClassVar[tuple[str, ...]]
 
 
 class _Field(NamedTuple):
@@ -44,11 +50,11 @@ class _Field(NamedTuple):
 _Fields: TypeAlias = Mapping[str, _Field]
 
 
-class BodyError(Exception):
-    """A body that cannot be decoded.
+class InvalidFieldsError(Exception):
+    """A request that cannot be accepted.
 
     Attributes:
-        faults: What is wrong with it.
+        faults: What is wrong with it; at least one fault.
     """
 
     def __init__(self, faults: list[FieldProblem]) -> None:
@@ -62,7 +68,7 @@ def decode_by_field(body: bytes, schema: type[msgspec.Struct]) -> msgspec.Struct
     To JSON Schema, and so to OpenAPI, a number such as 5.0 is an integer; to msgspec it is not. Here it is.
 
     Raises:
-        BodyError: It is not JSON or does not fit the schema.
+        InvalidFieldsError: It is not JSON or does not fit the schema.
     """
     parts = _split(body)
     fields = _body_fields(schema)
@@ -75,11 +81,28 @@ def decode_by_field(body: bytes, schema: type[msgspec.Struct]) -> msgspec.Struct
             except ValueError:
                 faults.append(FieldProblem(name, _rule(fields[name].type)))
     if faults:
-        raise BodyError(faults)
+        raise InvalidFieldsError(faults)
     try:
         return schema(**values)
     except ValueError as error:
-        raise BodyError([FieldProblem(_BODY, str(error))]) from error
+        raise InvalidFieldsError([FieldProblem(_BODY, str(error))]) from error
+
+
+def has_read_only(update: Update) -> bool:
+    """Whether an update has fields that cannot be changed."""
+    return any(getattr(update, name) is not UNSET for name in update.READ_ONLY)
+
+
+def refuse_changes(update: Update, now: msgspec.Struct) -> None:
+    """Check that the fields that cannot be changed are as they are now.
+
+    Raises:
+        InvalidFieldsError: Some are not.
+    """
+    changed = [name for name in update.READ_ONLY if getattr(update, name) not in {UNSET, getattr(now, name)}]
+    if changed:
+        reason = "cannot be changed, and is {} now; leave it out"
+        raise InvalidFieldsError([FieldProblem(name, reason.format(getattr(now, name))) for name in changed])
 
 
 def find_faults(
@@ -98,9 +121,9 @@ def find_faults(
     if data is not None and body is not None:
         try:
             decode_by_field(body, data.annotation)
-        except BodyError as error:
+        except InvalidFieldsError as error:
             faults += error.faults
-    return faults[:FAULTS_MAX]
+    return faults
 
 
 def query_names(handler: BaseRouteHandler) -> frozenset[str]:
@@ -144,13 +167,13 @@ def _split(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError as error:
-        raise BodyError([FieldProblem(_BODY, "must be a JSON object")]) from error
+        raise InvalidFieldsError([FieldProblem(_BODY, "must be a JSON object")]) from error
     except msgspec.DecodeError as error:
-        raise BodyError([FieldProblem(_BODY, f"is not JSON in UTF-8: {error}")]) from error
+        raise InvalidFieldsError([FieldProblem(_BODY, f"is not JSON in UTF-8: {error}")]) from error
     except UnicodeDecodeError as error:
-        raise BodyError([FieldProblem(_BODY, "is not JSON in UTF-8")]) from error
+        raise InvalidFieldsError([FieldProblem(_BODY, "is not JSON in UTF-8")]) from error
     except RecursionError as error:
-        raise BodyError([FieldProblem(_BODY, "is nested too deeply")]) from error
+        raise InvalidFieldsError([FieldProblem(_BODY, "is nested too deeply")]) from error
 
 
 def _decode_part(part: msgspec.Raw, field: _Field) -> object:
@@ -158,14 +181,14 @@ def _decode_part(part: msgspec.Raw, field: _Field) -> object:
 
     Raises:
         ValueError: It does not fit the field's type.
-        BodyError: It is not JSON in UTF-8.
+        InvalidFieldsError: It is not JSON in UTF-8.
     """
     try:
         value = msgspec.json.decode(part, type=field.type)
     except msgspec.ValidationError:
         value = msgspec.convert(_whole(part), field.type)
     except UnicodeDecodeError as error:
-        raise BodyError([FieldProblem(_BODY, "is not JSON in UTF-8")]) from error
+        raise InvalidFieldsError([FieldProblem(_BODY, "is not JSON in UTF-8")]) from error
     return _check_pattern(value, field)
 
 

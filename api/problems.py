@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, UnsetType
 
+from api.faults import FAULTS_MAX, InvalidFieldsError
 from api.methods import list_methods
 from api.requests import decoded_body, faults_of
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, FieldProblem, Problem, ProblemKind
@@ -56,7 +57,7 @@ class NotReadyError(Exception):
 def answer_error(request: Request[None, None, State], error: Exception) -> Response[Problem]:
     """Return the problem for any error that a request ended in; what went wrong on our side is also logged."""
     match error:
-        case InvalidInputError() | ValidationException():
+        case InvalidInputError() | InvalidFieldsError() | ValidationException():
             answer = _invalid_input(request, error)
         case AccountNotFoundError() | ChangeConflictError() | CounterNotFoundError():
             answer = _problem(_KINDS_OF_ERRORS[type(error)], str(error))
@@ -97,13 +98,16 @@ class _OverloadLog:
 _overload_log: Final = _OverloadLog()
 
 
-def _invalid_input(
-    request: Request[None, None, State], error: InvalidInputError | ValidationException
-) -> Response[Problem]:
-    """Return the problem that names every field at fault, not only the first, at which the request was refused."""
+def _invalid_input(request: Request[None, None, State], error: Exception) -> Response[Problem]:
+    """Return the problem that names every field at fault, not only those at which the request was refused."""
     faults = faults_of(request)
-    if isinstance(error, InvalidInputError) and all(fault.field != error.field for fault in faults):
-        faults.append(FieldProblem(error.field, error.reason))
+    known: list[FieldProblem] = []
+    if isinstance(error, InvalidInputError):
+        known = [FieldProblem(error.field, error.reason)]
+    elif isinstance(error, InvalidFieldsError):
+        known = error.faults
+    faults += [fault for fault in known if fault.field not in {other.field for other in faults}]
+    faults = faults[:FAULTS_MAX]
     detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults)
     return _problem(ProblemKind.INVALID_INPUT, detail, errors=faults)
 

@@ -15,7 +15,7 @@ from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.status_codes import HTTP_415_UNSUPPORTED_MEDIA_TYPE
 
-from api.faults import BodyError, decode_by_field, find_faults, find_in_query, query_names
+from api.faults import InvalidFieldsError, decode_by_field, find_faults, find_in_query, query_names
 from api.schemas.problems import FieldProblem
 from counters.errors import InvalidInputError
 
@@ -31,15 +31,14 @@ async def refuse_unknown_query(request: Request[None, None, State]) -> None:
     """Refuse query parameters that the route does not know: one that is misspelt must not be ignored.
 
     Raises:
-        InvalidInputError: One is unknown, or was given more than once.
+        InvalidFieldsError: One is unknown, or was given more than once.
     """
     if not request.scope["query_string"] or request.method == HttpMethod.OPTIONS:
         return
     query = list(request.query_params.multi_items())
     names = [name for name, _ in query]
     if len(set(names)) < len(names) or not query_names(request.route_handler).issuperset(names):
-        fault = find_in_query(request.route_handler, query)[0]
-        raise InvalidInputError(fault.field, fault.reason)
+        raise InvalidFieldsError(find_in_query(request.route_handler, query))
 
 
 class JsonRequest(Request[None, None, State]):
@@ -66,14 +65,14 @@ class JsonRequest(Request[None, None, State]):
         """Return the body decoded into the handler's schema.
 
         Raises:
-            InvalidInputError: It is not JSON, or does not fit.
+            InvalidFieldsError: It is not JSON, or does not fit.
         """
         body = await self.body()
         schema = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         try:
             decoded = _decoder(schema).decode(body)
         except (ValueError, RecursionError):
-            decoded = _decode_by_field(body, schema)
+            decoded = decode_by_field(body, schema)
         self.scope["state"][_DECODED] = decoded
         return decoded
 
@@ -118,11 +117,3 @@ def faults_of(request: Request[None, None, State]) -> list[FieldProblem]:
 @cache
 def _decoder(schema: type[msgspec.Struct]) -> msgspec.json.Decoder[msgspec.Struct]:
     return msgspec.json.Decoder(schema)
-
-
-def _decode_by_field(body: bytes, schema: type[msgspec.Struct]) -> msgspec.Struct:
-    try:
-        return decode_by_field(body, schema)
-    except BodyError as error:
-        first = error.faults[0]
-        raise InvalidInputError(first.field, first.reason) from error

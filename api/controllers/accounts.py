@@ -2,11 +2,13 @@
 
 from http import HTTPStatus
 
-from litestar import Controller, Response, delete, get, post, put
+from litestar import Controller, Response, delete, get, post, route
+from litestar.enums import HttpMethod
 from litestar.params import JSONBody
 
 from api.backend import InjectedAccounts
 from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
+from api.faults import has_read_only, refuse_changes
 from api.responses import Made, answer_deletion
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
 from api.schemas.deletions import DeletionPart
@@ -45,15 +47,23 @@ class AccountsController(Controller):
         """Read an account with the number of services it has right now."""
         return Account.of(await accounts.get(account_id))
 
-    @put(
+    @route(
         "/{account_id:str}",
+        http_method=[HttpMethod.PUT, HttpMethod.PATCH],
+        status_code=HTTPStatus.OK,
         summary="Change an account",
         responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.CHANGE_CONFLICT, takes_body=True),
     )
     async def update_account(
         self, account_id: AccountIdInPath, data: JSONBody[AccountUpdate], accounts: InjectedAccounts
     ) -> Account:
-        """Change what is given. A limit below what is in use removes nothing: creates wait until deletes made room."""
+        """Change what is given, by PUT and by PATCH alike.
+
+        A limit below what is in use removes nothing: creates are refused until deletes have made room. The answer to a
+        GET can be sent back: fields that cannot be changed must be as they are, or are left out.
+        """
+        if has_read_only(data):
+            refuse_changes(data, Account.of(await accounts.get(account_id)))
         username, limit = given(data.username), given(data.max_number_of_services)
         return Account.of(await accounts.update(account_id, username=username, limit=limit))
 

@@ -3,12 +3,14 @@
 from http import HTTPStatus
 from typing import Final
 
-from litestar import Controller, Response, delete, get, post, put
+from litestar import Controller, Response, delete, get, post, route
+from litestar.enums import HttpMethod
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
 from api.backend import InjectedEntries
 from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
+from api.faults import has_read_only, refuse_changes
 from api.responses import Made, answer_deletion
 from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
@@ -67,8 +69,10 @@ class ServicesController(Controller):
         """Read a service."""
         return Service.of(account_id, await entries.get(CounterKey(account_id, SERVICES), service_id))
 
-    @put(
+    @route(
         "/{id:str}",
+        http_method=[HttpMethod.PUT, HttpMethod.PATCH],
+        status_code=HTTPStatus.OK,
         summary="Change a service",
         responses=problem_responses(*_NOT_FOUND, ProblemKind.CHANGE_CONFLICT, takes_body=True),
     )
@@ -79,8 +83,14 @@ class ServicesController(Controller):
         data: JSONBody[ServiceUpdate],
         entries: InjectedEntries,
     ) -> Service:
-        """Rename a service."""
-        return Service.of(account_id, await entries.rename(CounterKey(account_id, SERVICES), service_id, data.name))
+        """Rename a service, by PUT and by PATCH alike.
+
+        The answer to a GET can be sent back: fields that cannot be changed must be as they are, or are left out.
+        """
+        key = CounterKey(account_id, SERVICES)
+        if has_read_only(data):
+            refuse_changes(data, Service.of(account_id, await entries.get(key, service_id)))
+        return Service.of(account_id, await entries.rename(key, service_id, data.name))
 
     @delete("/{id:str}", summary="Delete a service", responses=problem_responses(*_NOT_FOUND))
     async def delete_service(

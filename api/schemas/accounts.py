@@ -1,13 +1,24 @@
 """Accounts on the wire."""
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from api.schemas.fields import AccountId, NextCursor, ServicesLimit, Timestamp, Username, to_timestamp
+from api.schemas.fields import (
+    READ_ONLY_FIELD,
+    AccountId,
+    NextCursor,
+    ServicesLimit,
+    Timestamp,
+    Username,
+    to_timestamp,
+)
 from counters.accounts import DEFAULT_LIMIT, AccountView
 from counters.model import Enforcement
 from counters.pages import Page
+
+ServicesInUse: TypeAlias = Annotated[int, Meta(description="Services in use right now.", examples=[2])]
+EnforcementShown: TypeAlias = Annotated[Enforcement, Meta(description="How the limit is kept.", examples=["strict"])]
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -15,8 +26,9 @@ class Account(Struct, frozen=True, kw_only=True):
 
     id: AccountId
     username: Username
-    number_of_services: Annotated[int, Meta(description="Services in use right now.", examples=[2])]
+    number_of_services: ServicesInUse
     max_number_of_services: ServicesLimit | None
+    enforcement: EnforcementShown
     created_at: Timestamp
 
     @classmethod
@@ -27,6 +39,7 @@ class Account(Struct, frozen=True, kw_only=True):
             username=view.account.username,
             number_of_services=view.counter.value,
             max_number_of_services=view.counter.limit,
+            enforcement=view.counter.enforcement,
             created_at=to_timestamp(view.account.created_at_ms),
         )
 
@@ -59,12 +72,21 @@ class AccountCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class AccountUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of an account: at least one; what is left out stays as it is."""
+    """Changes of an account: at least one field; what is left out stays as it is.
+
+    The answer to a GET can be sent back with changes: fields that are marked as read-only may be there, as they are.
+    """
+
+    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "number_of_services", "enforcement", "created_at")
 
     username: Username | UnsetType = UNSET
     max_number_of_services: ServicesLimit | UnsetType = UNSET
+    id: Annotated[AccountId, READ_ONLY_FIELD] | UnsetType = UNSET
+    number_of_services: Annotated[ServicesInUse, READ_ONLY_FIELD] | UnsetType = UNSET
+    enforcement: Annotated[EnforcementShown, READ_ONLY_FIELD] | UnsetType = UNSET
+    created_at: Annotated[Timestamp, READ_ONLY_FIELD] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuse an update of nothing; msgspec reports a ValueError as invalid input."""
-        if self.username is UNSET and self.max_number_of_services is UNSET:
-            raise ValueError("needs username or max_number_of_services")
+        if all(getattr(self, name) is UNSET for name in self.__struct_fields__):
+            raise ValueError("needs at least one field, such as username or max_number_of_services")

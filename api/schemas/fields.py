@@ -114,6 +114,9 @@ Timestamp: TypeAlias = Annotated[
     ),
 ]
 
+READ_ONLY_FIELD: Final = Meta(extra_json_schema={"readOnly": True})
+"""Marks a field of an update that may only be as it is."""
+
 NextCursor: TypeAlias = Annotated[
     str | None, Meta(description="What to pass as `cursor` for the next page; null at the end.", examples=[None])
 ]

@@ -1,10 +1,19 @@
 """Services, the entries of the counter ``services``, on the wire."""
 
-from typing import Self
+from typing import Annotated, ClassVar, Self
 
 from msgspec import UNSET, Struct, UnsetType
 
-from api.schemas.fields import AccountId, NextCursor, OwnServiceId, ServiceId, ServiceName, Timestamp, to_timestamp
+from api.schemas.fields import (
+    READ_ONLY_FIELD,
+    AccountId,
+    NextCursor,
+    OwnServiceId,
+    ServiceId,
+    ServiceName,
+    Timestamp,
+    to_timestamp,
+)
 from counters.model import Entry
 from counters.pages import Page
 
@@ -44,6 +53,14 @@ class ServiceCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ServiceUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of a service."""
+    """Changes of a service.
+
+    The answer to a GET can be sent back with changes: fields that are marked as read-only may be there, as they are.
+    """
+
+    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "account_id", "created_at")
 
     name: ServiceName
+    id: Annotated[ServiceId, READ_ONLY_FIELD] | UnsetType = UNSET
+    account_id: Annotated[AccountId, READ_ONLY_FIELD] | UnsetType = UNSET
+    created_at: Annotated[Timestamp, READ_ONLY_FIELD] | UnsetType = UNSET

@@ -21,6 +21,7 @@ class TestCreate:
             "username": "ada",
             "number_of_services": 0,
             "max_number_of_services": 7,
+            "enforcement": "strict",
             "created_at": "2026-09-21T14:13:20.000Z",
         }
         assert response.headers["location"] == f"/accounts/{account['id']}"
@@ -59,18 +60,44 @@ class TestRead:
         assert (await api.get(f"/accounts/{account_id}")).json()["number_of_services"] == 2
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
 class TestUpdate:
-    """``PUT /accounts/{id}``."""
+    """``PUT`` and ``PATCH`` of ``/accounts/{id}`` mean the same."""
 
-    async def test_changes_only_what_is_given(self, api: Api, account_id: str) -> None:
-        renamed = await api.put(f"/accounts/{account_id}", json={"username": "grace"})
+    async def test_changes_only_what_is_given(self, api: Api, account_id: str, method: str) -> None:
+        renamed = await api.request(method, f"/accounts/{account_id}", json={"username": "grace"})
         assert renamed.status_code == 200
         assert (renamed.json()["username"], renamed.json()["max_number_of_services"]) == ("grace", 3)
-        limited = await api.put(f"/accounts/{account_id}", json={"max_number_of_services": 0})
+        limited = await api.request(method, f"/accounts/{account_id}", json={"max_number_of_services": 0})
         assert (limited.json()["username"], limited.json()["max_number_of_services"]) == ("grace", 0)
 
-    async def test_a_new_limit_holds_for_the_next_service(self, api: Api, account_id: str) -> None:
-        await api.put(f"/accounts/{account_id}", json={"max_number_of_services": 0})
+    async def test_takes_back_what_get_gave(self, api: Api, account_id: str, method: str) -> None:
+        await api.post("/services", json={"account_id": account_id, "name": "billing"})
+        account = (await api.get(f"/accounts/{account_id}")).json()
+        response = await api.request(method, f"/accounts/{account_id}", json=account)
+        assert (response.status_code, response.json()) == (200, account)
+        changed = await api.request(method, f"/accounts/{account_id}", json={**account, "username": "grace"})
+        assert (changed.status_code, changed.json()) == (200, {**account, "username": "grace"})
+
+    async def test_a_read_only_field_alone_changes_nothing(self, api: Api, account_id: str, method: str) -> None:
+        account = (await api.get(f"/accounts/{account_id}")).json()
+        response = await api.request(method, f"/accounts/{account_id}", json={"id": account_id})
+        assert (response.status_code, response.json()) == (200, account)
+
+    async def test_names_every_read_only_field_that_is_changed(self, api: Api, account_id: str, method: str) -> None:
+        account = (await api.get(f"/accounts/{account_id}")).json()
+        other = {"id": "other", "number_of_services": 7, "created_at": "2026-03-01T12:00:00.000Z", "username": "grace"}
+        response = await api.request(method, f"/accounts/{account_id}", json={**account, **other})
+        assert response.status_code == 400
+        errors = {error["field"]: error["reason"] for error in response.json()["errors"]}
+        assert errors == {
+            name: f"cannot be changed, and is {account[name]} now; leave it out"
+            for name in ("id", "number_of_services", "created_at")
+        }
+        assert (await api.get(f"/accounts/{account_id}")).json() == account
+
+    async def test_a_new_limit_holds_for_the_next_service(self, api: Api, account_id: str, method: str) -> None:
+        await api.request(method, f"/accounts/{account_id}", json={"max_number_of_services": 0})
         response = await api.post("/services", json={"account_id": account_id, "name": "billing"})
         assert response.status_code == 409
 

@@ -94,6 +94,11 @@ BAD_ACCOUNT_UPDATES = [
     Body(b'{"username": null}', "username"),
     Body(b'{"username": " "}', "username"),
     Body(b'{"number_of_services": 0}', "number_of_services"),
+    Body(b'{"number_of_services": "1"}', "number_of_services"),
+    Body(b'{"id": "a#b"}', "id"),
+    Body(b'{"id": null}', "id"),
+    Body(b'{"created_at": 5}', "created_at"),
+    Body(b'{"username": "grace", "created_at": "2026-09-21T14:13:20Z"}', "created_at"),
     Body(b'{"username": "grace", "max_number_of_services": null}', "max_number_of_services"),
     Body(b'{"username": "grace", "max_number_of_services": -1}', "max_number_of_services"),
 ]
@@ -131,7 +136,9 @@ BAD_SERVICE_UPDATES = [
     Body(b"{}", "name"),
     Body(b'{"name": null}', "name"),
     Body(b'{"name": ""}', "name"),
-    Body(b'{"name": "search", "account_id": "ACCOUNT"}', "account_id"),
+    Body(b'{"name": "search", "account_id": "other"}', "account_id"),
+    Body(b'{"name": "search", "id": "service-2"}', "id"),
+    Body(b'{"name": "search", "amount": 1}', "amount"),
 ]
 
 

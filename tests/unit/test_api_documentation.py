@@ -16,14 +16,14 @@ from api.schemas.problems import Problem, ProblemKind
 Api = AsyncTestClient[Litestar]
 
 Json = dict[str, Any]
-METHODS = ("get", "put", "post", "delete")
+METHODS = ("get", "put", "patch", "post", "delete")
 ROUTES = {
     "/accounts": {"get", "post"},
-    "/accounts/{account_id}": {"get", "put", "delete"},
+    "/accounts/{account_id}": {"get", "put", "patch", "delete"},
     "/accounts/{account_id}/services": {"get", "delete"},
     "/accounts/{account_id}/counters/{name}/reconcile": {"post"},
     "/services": {"get", "post"},
-    "/services/{id}": {"get", "put", "delete"},
+    "/services/{id}": {"get", "put", "patch", "delete"},
     "/counts": {"get"},
     "/counts/{account_id}": {"get"},
     "/health": {"get"},

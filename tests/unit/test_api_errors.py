@@ -137,7 +137,7 @@ async def test_method_not_allowed_names_the_allowed_ones(api: Api) -> None:
     ("path", "methods"),
     [
         ("/services", "GET, HEAD, OPTIONS, POST"),
-        ("/services/service-1", "DELETE, GET, HEAD, OPTIONS, PUT"),
+        ("/services/service-1", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
         ("/accounts/account-1/services/", "DELETE, GET, HEAD, OPTIONS"),
         ("/health", "GET, HEAD, OPTIONS"),
         ("/swagger/swagger-ui.css", "GET, HEAD, OPTIONS"),

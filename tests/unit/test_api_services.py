@@ -85,12 +85,26 @@ class TestCreate:
 class TestOne:
     """``/services/{id}``."""
 
-    async def test_put_renames(self, api: Api, account_id: str) -> None:
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    async def test_put_and_patch_rename(self, api: Api, account_id: str, method: str) -> None:
         service = await make_service(api, account_id)
-        response = await api.put(f"/services/{service['id']}?account_id={account_id}", json={"name": "search"})
+        path = f"/services/{service['id']}?account_id={account_id}"
+        response = await api.request(method, path, json={"name": "search"})
         assert response.status_code == 200
         assert response.json() == {**service, "name": "search"}
-        assert (await api.get(f"/services/{service['id']}?account_id={account_id}")).json() == response.json()
+        assert (await api.get(path)).json() == response.json()
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    async def test_put_and_patch_take_back_what_get_gave(self, api: Api, account_id: str, method: str) -> None:
+        service = await make_service(api, account_id)
+        path = f"/services/{service['id']}?account_id={account_id}"
+        response = await api.request(method, path, json=service)
+        assert (response.status_code, response.json()) == (200, service)
+        other = {"id": "other", "account_id": "other", "created_at": "2026-03-01T12:00:00.000Z"}
+        refused = await api.request(method, path, json={"name": "search", **other})
+        assert refused.status_code == 400
+        assert [error["field"] for error in refused.json()["errors"]] == list(other)
+        assert (await api.get(path)).json() == service
 
     async def test_delete_removes(self, api: Api, account_id: str) -> None:
         service = await make_service(api, account_id)
