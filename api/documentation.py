@@ -3,18 +3,17 @@
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
-from litestar import Request, Response, Router
-from litestar.datastructures import ResponseHeader, State
+from litestar import Response, Router
+from litestar.datastructures import ResponseHeader
 from litestar.enums import HttpMethod
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Example, Tag
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
+from api.openapi import Document
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
 from api.schemas.counts import Count, CountPage
 from api.schemas.deletions import DeletionPart
@@ -68,10 +67,8 @@ DELETED: Final = ResponseSpec(None, generate_examples=False, description="All is
 DELETED_IN_PART: Final = "A part is deleted, as the time was too short for all: repeat the request."
 
 _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
-    ProblemKind.INVALID_INPUT: {
-        "detail": "name: is required",
-        "errors": [{"field": "name", "reason": "is required"}],
-    },
+    # Each operation has its own example of these, made when the document is rendered.
+    ProblemKind.INVALID_INPUT: {},
     ProblemKind.ACCOUNT_NOT_FOUND: {"detail": "There is no account 0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10."},
     ProblemKind.COUNTER_NOT_FOUND: {
         "detail": "There is no counter seats of account 0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10."
@@ -143,21 +140,8 @@ def make_openapi_config() -> OpenAPIConfig:
         use_handler_docstrings=True,
         operation_id_creator=_name_operation,
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_unknown),
-        render_plugins=[_Document()],
+        render_plugins=[Document(SCHEMAS)],
     )
-
-
-class _Document(JsonRenderPlugin):
-    """The document with our schemas as msgspec describes them.
-
-    The framework's own lose each minimum of 0, every description, and that unknown fields are refused.
-    """
-
-    def render(self, request: Request[None, None, State], openapi_schema: dict[str, object]) -> bytes:
-        """Return the document as JSON."""
-        _, schemas = msgspec.json.schema_components(SCHEMAS, ref_template="#/components/schemas/{name}")
-        schemas[AccountUpdate.__name__]["minProperties"] = 1
-        return super().render(request, {**openapi_schema, "components": {"schemas": schemas}})
 
 
 def _name_operation(

@@ -17,7 +17,7 @@ class HealthController(Controller):
     path = "/"
     tags = ("health",)
 
-    @get("/health", summary="Alive?")
+    @get("/health", summary="Alive?", responses={HTTPStatus.BAD_REQUEST: problem_response(ProblemKind.INVALID_INPUT)})
     async def read_health(self) -> Alive:
         """Tell that the process runs; asks nobody else, so that a restart is not the answer to a database's trouble."""
         return Alive()
@@ -25,7 +25,10 @@ class HealthController(Controller):
     @get(
         "/ready",
         summary="Can serve?",
-        responses={HTTPStatus.SERVICE_UNAVAILABLE: problem_response(ProblemKind.NOT_READY)},
+        responses={
+            HTTPStatus.BAD_REQUEST: problem_response(ProblemKind.INVALID_INPUT),
+            HTTPStatus.SERVICE_UNAVAILABLE: problem_response(ProblemKind.NOT_READY),
+        },
     )
     async def read_readiness(self, backend: InjectedBackend) -> Ready:
         """Tell whether the table can be reached; the answer is cached for a moment."""

@@ -78,6 +78,65 @@ async def test_every_error_is_documented_as_a_problem(document: Json) -> None:
                     assert kinds[problem.type].status == problem.status == int(status)
 
 
+async def test_each_operation_has_an_example_of_bad_input_that_it_can_answer(document: Json) -> None:
+    for operation in operations(document):
+        [example] = operation["responses"]["400"]["content"]["application/problem+json"]["examples"].values()
+        problem = msgspec.convert(example["value"], Problem)
+        assert problem.errors
+        known = {parameter["name"] for parameter in operation.get("parameters", [])}
+        if "requestBody" in operation:
+            name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            known |= {"body", *document["components"]["schemas"][name]["properties"]}
+        for error in problem.errors:
+            assert error.field in known or "not a known query parameter" in error.reason
+
+
+async def test_the_examples_of_bad_input_are_what_is_answered(api: Api, document: Json) -> None:
+    for method, path, request in (
+        ("get", "/accounts", "/accounts?limit=0"),
+        ("get", "/services", "/services"),
+        ("delete", "/accounts/{account_id}", "/accounts/%2E%2E"),
+        ("post", "/services", "/services"),
+        ("patch", "/accounts/{account_id}", "/accounts/a"),
+        ("get", "/health", "/health?limit=0"),
+    ):
+        documented = document["paths"][path][method]["responses"]["400"]["content"]["application/problem+json"]
+        [example] = documented["examples"].values()
+        answer = await api.request(method, request, content=b"{}", headers={"content-type": "application/json"})
+        assert answer.json() == example["value"]
+
+
+async def test_retry_after_is_documented_where_it_is_sent(document: Json) -> None:
+    sent = set()
+    for path, item in document["paths"].items():
+        for method in set(item) & set(METHODS):
+            for status, response in item[method]["responses"].items():
+                if "Retry-After" in response.get("headers", {}):
+                    sent.add((method, path, status))
+    every = {(method, path) for path, methods in ROUTES.items() for method in methods} - {("get", "/health")}
+    busy = ("post", "/accounts/{account_id}/counters/{name}/reconcile", "409")
+    assert sent == {(method, path, "503") for method, path in every} | {busy}
+
+
+async def test_where_a_service_is_is_told_of_a_new_one_and_of_a_repeat(document: Json) -> None:
+    responses = document["paths"]["/services"]["post"]["responses"]
+    assert responses["200"]["headers"] == responses["201"]["headers"]
+    assert "Location" in responses["200"]["headers"]
+
+
+async def test_a_parameter_is_never_null(document: Json) -> None:
+    for operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            assert parameter["schema"]["type"] in {"string", "integer", "boolean"}
+
+
+@pytest.mark.parametrize("own_id", ["a", "..a", "a" * 128, ".", "...", "a" * 129, "", "a b", "a\n"])
+async def test_the_schema_allows_the_ids_that_are_taken(api: Api, account_id: str, document: Json, own_id: str) -> None:
+    schema = document["components"]["schemas"]["ServiceCreate"]["properties"]["id"]
+    answer = await api.post("/services", json={"account_id": account_id, "name": "billing", "id": own_id})
+    assert (re.search(schema["pattern"], own_id) is not None) == (answer.status_code == 201)
+
+
 @pytest.mark.parametrize("schema", documentation.SCHEMAS, ids=lambda schema: schema.__name__)
 async def test_the_examples_of_a_schema_fit_it(document: Json, schema: type[msgspec.Struct]) -> None:
     example = example_of(document, {"$ref": f"#/components/schemas/{schema.__name__}"})
