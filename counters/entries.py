@@ -62,6 +62,7 @@ class Entries:
             id=check_id("id", entry_id) if entry_id is not None else uuid7(now_ms, self._random),
             name=name,
             created_at_ms=now_ms,
+            nonce=new_nonce(self._random) if own_id else None,
         )
         deadline = self._deadline()
         lane = self._lanes.open(key)
@@ -115,19 +116,20 @@ class Entries:
     async def delete(self, key: CounterKey, entry_id: str) -> None:
         """Delete an entry and give its amount back; a create right after it finds the room. Raises what ``get`` does.
 
-        The delete decides the winner between two deleters, and only the winner releases.
+        The delete decides the winner between two deleters, and only the winner releases. It is of the entry that it
+        finds: one that is made later under the same id stays.
         """
         check_id("account_id", key.account_id)
         check_id("id", entry_id)
         deadline = self._deadline()
         lane = self._lanes.open(key)
         counter = _open(await lane.look(deadline))
+        entry = await self._read_entry(counter, entry_id, deadline)
         if counter.enforcement is Enforcement.STRICT:
-            amount = await self._delete_entry(counter, entry_id, deadline)
+            amount = await self._delete_entry(counter, entry, deadline)
             if amount:
                 await lane.adjust(-amount, counter.epoch, deadline)
             return
-        entry = await self._read_entry(counter, entry_id, deadline)
         _raise_first(await self._delete_hybrid(lane, counter, [entry], deadline))
 
     async def delete_all(self, key: CounterKey, deadline: float | None = None) -> Deletion:
@@ -252,27 +254,26 @@ class Entries:
         self, counter: Counter, entries: Sequence[Entry], deadline: float
     ) -> list[int | BaseException]:
         """Delete entries side by side; return for each the amount to release, or the error."""
-        deletes = [self._delete_entry(counter, entry.id, deadline) for entry in entries]
+        deletes = [self._delete_entry(counter, entry, deadline) for entry in entries]
         return await asyncio.gather(*deletes, return_exceptions=True)
 
-    async def _delete_entry(self, counter: Counter, entry_id: str, deadline: float) -> int:
+    async def _delete_entry(self, counter: Counter, entry: Entry, deadline: float) -> int:
         """Delete one entry; return the amount to release: zero when it is in doubt who deleted it."""
         in_doubt = False
 
-        async def delete_once() -> Entry | None:
+        async def delete_once() -> bool:
             nonlocal in_doubt
             try:
-                return await self._store.delete_entry(counter.key, counter.slots, entry_id)
+                return await self._store.delete_entry(counter.key, counter.slots, entry)
             except OutcomeUnknownError:
                 in_doubt = True
                 raise
 
-        deleted = await repeat(delete_once, deadline, self._random)
-        if deleted is not None:
-            return deleted.amount
+        if await repeat(delete_once, deadline, self._random):
+            return entry.amount
         if in_doubt:
             return 0
-        raise EntryNotFoundError(entry_id)
+        raise EntryNotFoundError(entry.id)
 
 
 def _raise_first(outcomes: Sequence[int | BaseException]) -> None:

@@ -56,6 +56,7 @@ MARK_AT: Final = "t"
 # Attributes of an entry (created_at as above).
 AMOUNT: Final = "amount"
 NAME: Final = "name"
+NONCE: Final = "nonce"
 NAME_NONCE: Final = "name_nonce"
 
 ID_PATTERN: Final = r"(?=[.]*[A-Za-z0-9_:-])[A-Za-z0-9._:-]{1,128}"

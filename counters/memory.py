@@ -155,9 +155,14 @@ class MemoryStore:
         slot[seen.id] = renamed = msgspec.structs.replace(entry, name=name, name_nonce=nonce)
         return renamed
 
-    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
         """See ``Store``."""
-        return self._slot(key, slots, entry_id).pop(entry_id, None)
+        slot = self._slot(key, slots, seen.id)
+        entry = slot.get(seen.id)
+        if entry is None or not entry.is_same(seen):
+            return False
+        del slot[seen.id]
+        return True
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         """See ``Store``."""

@@ -108,6 +108,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         name: Display name.
         amount: How much it counts, a positive whole number.
         created_at_ms: Milliseconds since the epoch.
+        nonce: Tells it from another entry under the same caller's own id; None for an id of ours, which is used once.
         name_nonce: The nonce of the change that set the name; None before the first change.
     """
 
@@ -115,11 +116,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     amount: int = 1
     created_at_ms: int
+    nonce: str | None = None
     name_nonce: str | None = None
 
     def is_same(self, other: "Entry") -> bool:
         """Tell whether this is the other one, renamed at most, and not another entry under the same id."""
-        return (self.id, self.created_at_ms) == (other.id, other.created_at_ms)
+        return (self.id, self.nonce, self.created_at_ms) == (other.id, other.nonce, other.created_at_ms)
 
 
 class Created(msgspec.Struct, frozen=True):

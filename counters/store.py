@@ -101,7 +101,10 @@ class Store(Protocol):
         """
 
     async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        """Store an entry unless its id is taken; return None when stored, else the entry that has the id."""
+        """Store an entry unless its id is taken; return None when stored, else the entry that has the id.
+
+        An entry under a caller's own id has a nonce of this create, which is stored with it.
+        """
 
     async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
         """Return the entry, or None."""
@@ -114,8 +117,11 @@ class Store(Protocol):
             an earlier try, if the entry has the nonce.
         """
 
-    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
-        """Delete the entry and return it; None when there was none. Of two deleters one gets the entry."""
+    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
+        """Delete the entry that was seen; return whether this did it.
+
+        Refused when it is gone, and when another entry has its id by now. Of two deleters one does it.
+        """
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         """Return up to ``limit`` entries of one slot in id order past ``after``, and whether more follow."""

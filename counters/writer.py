@@ -131,7 +131,7 @@ class EntryWriter:
                 return _fail([ticket], error)
             else:
                 self._backlog.note(taken=1, refused=0)
-                if taken_by is None:
+                if taken_by is None or taken_by.is_same(ticket.entry):
                     ticket.store()
                     return 0
                 ticket.replay(taken_by)
@@ -147,12 +147,12 @@ class EntryWriter:
             with suppress(NotAppliedError, OutcomeUnknownError, TimeoutError):
                 async with asyncio.timeout_at(until):
                     found = await self._store.read_entry(self._key, self._slots, ticket.entry.id)
-                if found == ticket.entry:
+                if found is not None and found.is_same(ticket.entry):
                     ticket.store()
                     return
                 if found is not None:
-                    # The caller's own id was taken. Should that entry be deleted, our write may still come: so its
-                    # reservation stays, and no answer promises anything.
+                    # The caller's own id was taken, by another create of the same caller perhaps. Should that entry be
+                    # deleted, our write may still come: so its reservation stays, and no answer promises anything.
                     break
             await asyncio.sleep(backoff.next_s())
         ticket.fail(OverloadedError("It is not known whether the entry was stored; look for it, or try again."))

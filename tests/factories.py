@@ -25,9 +25,10 @@ def counter(key: CounterKey | None = None, *, limit: int | None = 10, best_effor
     return Counter(key=key or counter_key(), limit=limit, best_effort=best_effort, slots=slots, touched_at_ms=NOW_MS)
 
 
-def entry(entry_id: str | None = None, *, name: str = "billing", amount: int = 1) -> Entry:
+def entry(entry_id: str | None = None, *, name: str = "billing", amount: int = 1, nonce: str | None = None) -> Entry:
     """Return an entry with an id of its own."""
-    return Entry(id=entry_id or f"entry-{next(_numbers)}", name=name, amount=amount, created_at_ms=NOW_MS)
+    id_ = entry_id or f"entry-{next(_numbers)}"
+    return Entry(id=id_, name=name, amount=amount, created_at_ms=NOW_MS, nonce=nonce)
 
 
 def terms(limit: int, *, seen_version: int = 0, nonce: str = "nonce") -> TermsChange:

@@ -1,6 +1,7 @@
-"""Calls to a store that get no answer and take effect all the same, later than what was done after them."""
+"""Calls to a store that are overtaken: they take effect later than what was done after them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from counters.errors import OutcomeUnknownError
 from counters.store import Store
@@ -21,3 +22,15 @@ def delay_next(store: Store, method: str, by_s: float = LATE_S) -> None:
 
     tasks: list[asyncio.Task[None]] = []
     setattr(store, method, call_late)
+
+
+def let_act_before_next(store: Store, method: str, act: Callable[[], Awaitable[object]]) -> None:
+    """Let somebody else act after the next call of a method is made and before it takes effect."""
+    call = getattr(store, method)
+
+    async def act_and_call(*args: object) -> object:
+        delattr(store, method)
+        await act()
+        return await call(*args)
+
+    setattr(store, method, act_and_call)

@@ -155,7 +155,7 @@ class WatchedStore(MemoryStore):
         async with self._call("rename_entry"):
             return await super().rename_entry(key, slots, seen, name, nonce)
 
-    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
         """See ``Store``."""
         async with self._call("delete_entry"):
-            return await super().delete_entry(key, slots, entry_id)
+            return await super().delete_entry(key, slots, seen)

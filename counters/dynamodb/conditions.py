@@ -49,4 +49,5 @@ def is_still(attribute: str, seen: items.Value | None) -> Condition:
 
 def is_still_entry(seen: Entry) -> Condition:
     """Return the condition that an entry is the one that was seen, renamed at most."""
-    return is_still(keys.CREATED_AT, items.number(seen.created_at_ms))
+    nonce = None if seen.nonce is None else items.string(seen.nonce)
+    return all_of(is_still(keys.CREATED_AT, items.number(seen.created_at_ms)), is_still(keys.NONCE, nonce))

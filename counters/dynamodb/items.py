@@ -117,12 +117,15 @@ def _optional_text(item: Item, attribute: str) -> str | None:
 
 def entry_item(key: CounterKey, slots: int, entry: Entry) -> NewItem:
     """Return an entry as it is stored."""
-    return {
+    item: NewItem = {
         **key_item(keys.entry_key(key, slots, entry.id)),
         keys.AMOUNT: number(entry.amount),
         keys.NAME: string(entry.name),
         keys.CREATED_AT: number(entry.created_at_ms),
     }
+    if entry.nonce is not None:
+        item[keys.NONCE] = string(entry.nonce)
+    return item
 
 
 def read_entry(item: Item) -> Entry:
@@ -132,5 +135,6 @@ def read_entry(item: Item) -> Entry:
         amount=int(item[keys.AMOUNT]["N"]),
         name=item[keys.NAME]["S"],
         created_at_ms=int(item[keys.CREATED_AT]["N"]),
+        nonce=_optional_text(item, keys.NONCE),
         name_nonce=_optional_text(item, keys.NAME_NONCE),
     )

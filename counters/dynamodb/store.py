@@ -233,21 +233,21 @@ class DynamoStore:
         item = await self._set(keys.entry_key(key, slots, seen.id), change, condition)
         return items.read_entry(item) if item else None
 
-    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
         """See ``Store``."""
-        # The condition decides the winner. The old item in the answer alone would not: DynamoDB Local hands it to
-        # several concurrent deleters when there is no condition.
+        condition = conditions.is_still_entry(seen)
         with translated():
             try:
-                answer = await self._client.delete_item(
+                await self._client.delete_item(
                     TableName=self._table,
-                    Key=items.key_item(keys.entry_key(key, slots, entry_id)),
-                    ConditionExpression=_EXISTS,
-                    ReturnValues="ALL_OLD",
+                    Key=items.key_item(keys.entry_key(key, slots, seen.id)),
+                    ConditionExpression=condition.text,
+                    ExpressionAttributeNames=condition.names,
+                    ExpressionAttributeValues=condition.values,
                 )
             except ConditionFailedError:
-                return None
-        return items.read_entry(answer["Attributes"])
+                return False
+        return True
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         """See ``Store``."""

@@ -463,13 +463,44 @@ class EntriesContract:
         assert await store.insert_entry(key, 1, factories.entry("mine", name="second", amount=9)) == first
         assert await store.read_entry(key, 1, "mine") == first
 
-    async def test_of_two_deleters_one_gets_the_entry(self, store: Store) -> None:
+    async def test_the_nonce_of_an_insert_is_stored_with_it(self, store: Store) -> None:
         key = factories.counter_key()
-        entry = factories.entry()
-        await store.write_entries(key, 1, [entry])
-        outcomes = await asyncio.gather(*(store.delete_entry(key, 1, entry.id) for _ in range(8)))
-        assert [outcome for outcome in outcomes if outcome is not None] == [entry]
+        first = factories.entry("mine", nonce="n1")
+        assert await store.insert_entry(key, 1, first) is None
+        assert await store.insert_entry(key, 1, factories.entry("mine", nonce="n2")) == first
+        assert await store.list_entries(key, 0, 10, None) == ([first], False)
+
+    @pytest.mark.parametrize("nonce", [None, "n1"])
+    async def test_of_two_deleters_one_does_it(self, store: Store, nonce: str | None) -> None:
+        key = factories.counter_key()
+        entry = factories.entry(nonce=nonce)
+        await store.insert_entry(key, 1, entry)
+        outcomes = await asyncio.gather(*(store.delete_entry(key, 1, entry) for _ in range(8)))
+        assert sum(outcomes) == 1
         assert await store.read_entry(key, 1, entry.id) is None
+
+    @pytest.mark.parametrize(
+        ("seen_nonce", "other_nonce", "later_ms"), [(None, "n2", 0), (None, None, 1), ("n1", "n2", 0), ("n1", None, 0)]
+    )
+    async def test_neither_delete_nor_rename_takes_another_entry_for_the_one_that_was_seen(
+        self, store: Store, seen_nonce: str | None, other_nonce: str | None, later_ms: int
+    ) -> None:
+        key = factories.counter_key()
+        seen = factories.entry("mine", nonce=seen_nonce)
+        other = msgspec.structs.replace(seen, nonce=other_nonce, created_at_ms=seen.created_at_ms + later_ms)
+        await store.insert_entry(key, 1, other)
+        assert not await store.delete_entry(key, 1, seen)
+        assert await store.rename_entry(key, 1, seen, "late", "n9") == other
+        assert await store.read_entry(key, 1, "mine") == other
+
+    @pytest.mark.parametrize("nonce", [None, "n1"])
+    async def test_an_entry_that_was_renamed_is_the_same_to_a_deleter(self, store: Store, nonce: str | None) -> None:
+        key = factories.counter_key()
+        seen = factories.entry("mine", nonce=nonce)
+        await store.insert_entry(key, 1, seen)
+        await store.rename_entry(key, 1, seen, "mail", "n9")
+        assert await store.delete_entry(key, 1, seen)
+        assert await store.read_entry(key, 1, "mine") is None
 
     async def test_rename_changes_only_the_name(self, store: Store) -> None:
         key = factories.counter_key()
@@ -494,7 +525,8 @@ class EntriesContract:
         key = factories.counter_key()
         assert await store.read_entry(key, 1, "nobody") is None
         assert await store.rename_entry(key, 1, factories.entry("nobody"), "mail", "n1") is None
-        assert await store.delete_entry(key, 1, "nobody") is None
+        assert not await store.delete_entry(key, 1, factories.entry("nobody"))
+        assert not await store.delete_entry(key, 1, factories.entry("nobody", nonce="n1"))
         assert await store.read_entry(key, 1, "nobody") is None
 
     async def test_list_pages_through_a_slot_in_order(self, store: Store) -> None:

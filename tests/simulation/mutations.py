@@ -37,11 +37,11 @@ MUTATIONS: Final = (
         "counters.entries:Entries.delete",
         (
             (
-                """amount = await self._delete_entry(counter, entry_id, deadline)
+                """amount = await self._delete_entry(counter, entry, deadline)
         if amount:
             await lane.adjust(-amount, counter.epoch, deadline)""",
                 """await lane.adjust(-1, counter.epoch, deadline)
-        await self._delete_entry(counter, entry_id, deadline)""",
+        await self._delete_entry(counter, entry, deadline)""",
             ),
         ),
     ),

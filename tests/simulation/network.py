@@ -205,8 +205,8 @@ class RemoteStore:
     async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
         return cast("Entry | None", await self._call("rename_entry", key, slots, seen, name, nonce))
 
-    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
-        return cast("Entry | None", await self._call("delete_entry", key, slots, entry_id))
+    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
+        return cast("bool", await self._call("delete_entry", key, slots, seen))
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         return cast("tuple[list[Entry], bool]", await self._call("list_entries", key, slot, limit, after))

@@ -105,12 +105,12 @@ class WatchedMemory(MemoryStore):
             self._note(key, slots, entry, entry.amount)
         return stored
 
-    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
         """See ``Store``."""
-        entry = await super().delete_entry(key, slots, entry_id)
-        if entry is not None:
-            self._note(key, slots, entry, -entry.amount)
-        return entry
+        is_deleted = await super().delete_entry(key, slots, seen)
+        if is_deleted:
+            self._note(key, slots, seen, -seen.amount)
+        return is_deleted
 
     async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
         """See ``SettlementStore``."""

@@ -12,7 +12,7 @@ from counters.model import Counter, Created, Deletion, Enforcement
 from tests import factories
 from tests.callers import LATENCY_S, creates, outcomes_of
 from tests.engines import DEADLINE_S, make_account, make_engine, virtual_clock
-from tests.late import LATE_S, delay_next
+from tests.late import LATE_S, delay_next, let_act_before_next
 from tests.stores import Fault, WatchedStore
 from tests.virtual_time import in_virtual_time
 
@@ -77,6 +77,7 @@ class TestClosedAccount:
         while not deletion.done():
             _, refused = await outcomes_of(creates(other.entries, key, 3))
             errors += refused
+            await asyncio.sleep(LATENCY_S)
         assert {type(error) for error in errors} == {AccountNotFoundError}
         assert store.total(key) == 0
 
@@ -116,6 +117,16 @@ class TestClosedAccount:
         assert not any(deletion.more for deletion in deletions)
         assert store.total(key) == 0
         assert await store.read_counter(key) is None
+
+    @in_virtual_time
+    async def test_a_limit_that_is_raised_while_it_is_closed_is_told_so_too(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine, other = (make_engine(store, clock=virtual_clock, seed=seed) for seed in range(2))
+        key = await make_account(engine)
+        await engine.entries.create(key, "first")
+        let_act_before_next(store, "set_terms", lambda: begin_deletion(store, other, key))
+        with pytest.raises(AccountNotFoundError):
+            await engine.accounts.update(key.account_id, username=None, limit=99)
 
 
 class TestNothingIsLeft:

@@ -126,13 +126,13 @@ class CrowdedStore(WatchedStore):
         self._in_flight = 0
         self._done = 0
 
-    async def delete_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
         """See ``Store``."""
         slow_s, self.slow_s = self.slow_s, 0.0
         self._in_flight += 1
         self.in_flight_most = max(self.in_flight_most, self._in_flight)
         await asyncio.sleep(slow_s)
-        deleted = await super().delete_entry(key, slots, entry_id)
+        deleted = await super().delete_entry(key, slots, seen)
         self._in_flight -= 1
         if slow_s:
             self.done_before_the_slow_one = self._done

@@ -120,7 +120,7 @@ class TestEventual:
         await stream.settle()
         [entry, *_], _ = await store.list_entries(key, 0, 10, None)
         await asyncio.sleep(QUIET_S)
-        await store.delete_entry(key, 1, entry.id)
+        await store.delete_entry(key, 1, entry)
         await engine.healer.heal(key, reset_eventual=True)
         await stream.settle()
         assert (store.counter(key).best_effort, store.counter(key).eventual, store.total(key)) == (2, 1, 2)
@@ -142,7 +142,7 @@ class TestEventual:
         healing = asyncio.create_task(engine.healer.heal(key))
         await asyncio.sleep(LATENCY_S * 1.75)
         store.latency_s = 0.0
-        await store.delete_entry(key, 1, entry.id)
+        await store.delete_entry(key, 1, entry)
         await stream.settle()
         await asyncio.gather(healing, return_exceptions=True)
 
