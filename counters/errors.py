@@ -12,7 +12,7 @@ CounterError
 ├── CounterBusyError         the counter is in use, so it cannot be healed now
 ├── OverloadedError          no answer within the deadline, or the queue is full: try again later
 └── StoreError               never reaches a caller as such
-    ├── NotAppliedError      proven: the store changed nothing (throttled, conflict, connection refused)
+    ├── NotAppliedError      proven: the store changed nothing (throttled, conflict, never sent, signature refused)
     ├── OutcomeUnknownError  the change may or may not have been applied (time-out, reset, 5xx)
     └── StoreRejectedError   the store will never accept this request (permissions, missing table, our bug)
 ```
@@ -115,7 +115,16 @@ class OverloadedError(CounterError):
 
 
 class StoreError(CounterError):
-    """A call to the store failed."""
+    """A call to the store failed.
+
+    Attributes:
+        throttled_by: Why the store throttled the call, in its own words, such as
+            ``TableWriteKeyRangeThroughputExceeded``; empty when it did not, or gave no reason.
+    """
+
+    def __init__(self, reason: str = "", *, throttled_by: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.throttled_by = throttled_by
 
 
 class NotAppliedError(StoreError):

@@ -2,9 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from counters.aws_errors import shortage
+from counters.errors import StoreError
 from counters.settlement import settle_batch
 from stream_lambda.dead_letters import DeadLetters
 from stream_lambda.records import Malformed, parse_records, shard_of
@@ -54,7 +56,10 @@ class Consumer:
         try:
             shard = ids["shard"] = shard_of(event, required=self._settings.require_shard_id)
             await self._consume(event, shard, ids)
-        except Exception:
+        except Exception as error:
+            throttled_by = sorted(set(_throttling_reasons(error)))
+            if throttled_by:
+                ids |= {"throttled_by": throttled_by, "short": shortage(throttled_by)}
             _logger.exception("batch_failed", extra={"fields": ids})
             raise
 
@@ -96,3 +101,12 @@ class Consumer:
             "table": self._settings.table_name,
             MALFORMED_METRIC: count,
         }
+
+
+def _throttling_reasons(error: BaseException) -> Iterator[str]:
+    """Yield why DynamoDB throttled the calls that a batch failed of; none when it was something else."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _throttling_reasons(one)
+    elif isinstance(error, StoreError):
+        yield from error.throttled_by

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from counters.aws_errors import error_class, throttling_reasons
 from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
 from counters.keys import (
     COUNTED_FROM,
@@ -28,18 +29,6 @@ from counters.settlement import SEQUENCE_DIGITS_MAX, Mark, Settled, Settlement, 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-_SERVER_ERROR: Final = 500
-_TRANSIENT_CODES: Final = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "Throttling",
-        "ThrottlingException",
-        "TransactionConflictException",
-    }
-)
 
 _TEXT_FROM: Final = 10**37
 """The least sequence number that is stored as text. A DynamoDB number takes less than half of the room, so that AWS's
@@ -176,9 +165,9 @@ def _store_error(error: BotoCoreError | ClientError) -> StoreError:
     Never ``NotAppliedError``: the SDK has repeated the call, and when the last try was throttled an earlier one may
     still have been applied.
     """
-    if isinstance(error, ClientError):
-        code = error.response["Error"]["Code"]
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status < _SERVER_ERROR and code not in _TRANSIENT_CODES:
-            return StoreRejectedError(str(error))
-    return OutcomeUnknownError(str(error))
+    if not isinstance(error, ClientError):
+        return OutcomeUnknownError(str(error))
+    answer = error.response
+    kind = error_class(answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"])
+    kind = StoreRejectedError if kind is StoreRejectedError else OutcomeUnknownError
+    return kind(str(error), throttled_by=throttling_reasons(answer))

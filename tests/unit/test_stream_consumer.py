@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from counters.errors import OutcomeUnknownError
+from counters.errors import OutcomeUnknownError, StoreError
 from counters.keys import CounterKey
 from counters.memory import MemoryStore
 from counters.settlement import Settled, Settlement, Unsettled
@@ -37,11 +37,12 @@ class FailingStore(MemoryStore):
     """A store in memory that settles, or fails."""
 
     is_down = False
+    failure: StoreError = OutcomeUnknownError("time-out")
 
     async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
         """See ``SettlementStore``."""
         if self.is_down:
-            raise OutcomeUnknownError("time-out")
+            raise self.failure
         return await super().settle(key, settlement)
 
 
@@ -170,6 +171,17 @@ async def test_malformed_records_are_counted_in_a_metric(bench: Bench, caplog: p
         "malformed_records": 2,
     }
     assert settled["malformed"] == 2
+
+
+async def test_the_log_of_a_failed_batch_tells_a_hot_item_from_a_short_table(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.store.is_down = True
+    bench.store.failure = OutcomeUnknownError("throttled", throttled_by=("TableWriteKeyRangeThroughputExceeded",))
+    with pytest.raises(ExceptionGroup):
+        await bench.consume(events.load("aws_window"))
+    expected = {**IDS, "throttled_by": ["TableWriteKeyRangeThroughputExceeded"], "short": "item"}
+    assert logged(caplog) == [("batch_failed", expected)]
 
 
 async def test_queue_that_fails_fails_the_batch_and_a_redelivery_loses_nothing(

@@ -55,7 +55,16 @@ def counters() -> Iterator[str]:
     [
         ("ProvisionedThroughputExceededException", 400, OutcomeUnknownError),
         ("ThrottlingException", 400, OutcomeUnknownError),
+        ("Throttling", 400, OutcomeUnknownError),
+        ("ProvisionedThroughputExceeded", 400, OutcomeUnknownError),
         ("TransactionConflictException", 400, OutcomeUnknownError),
+        ("ExpiredTokenException", 400, OutcomeUnknownError),
+        ("UnrecognizedClientException", 400, OutcomeUnknownError),
+        ("InvalidSignatureException", 400, OutcomeUnknownError),
+        ("RequestTimeTooSkewed", 403, OutcomeUnknownError),
+        ("RequestTimeout", 400, OutcomeUnknownError),
+        ("408", 408, OutcomeUnknownError),
+        ("429", 429, OutcomeUnknownError),
         ("InternalServerError", 500, OutcomeUnknownError),
         ("ServiceUnavailable", 503, OutcomeUnknownError),
         ("ValidationException", 400, StoreRejectedError),
@@ -74,6 +83,21 @@ async def test_failure_is_named_by_what_it_proves(
             await store.settle(KEY, SETTLEMENT)
         with pytest.raises(error):
             await store.prune_marks(KEY, ["shard-1"], NOW_MS)
+
+
+async def test_failure_by_throttling_has_the_reasons_that_dynamodb_gives(client: "DynamoDBClient") -> None:
+    reason = {"reason": "TableWriteKeyRangeThroughputExceeded", "resource": "arn:aws:dynamodb:::table/counters"}
+    store = Boto3SettlementStore(client, "counters")
+    with Stubber(client) as stubber:
+        stubber.add_client_error(
+            "update_item",
+            "ProvisionedThroughputExceededException",
+            http_status_code=400,
+            modeled_fields={"ThrottlingReasons": [reason]},
+        )
+        with pytest.raises(OutcomeUnknownError) as failure:
+            await store.settle(KEY, SETTLEMENT)
+    assert failure.value.throttled_by == (reason["reason"],)
 
 
 async def test_server_that_cannot_be_reached_leaves_the_outcome_unknown(client: "DynamoDBClient") -> None:
