@@ -27,6 +27,8 @@ def run(work: Callable[[Engine, Settings], Awaitable[None]]) -> None:
         for sdk in ("aiobotocore", "aiodynamo", "botocore"):
             # Below warnings, the SDK logs every call with its payload.
             logging.getLogger(sdk).setLevel(logging.WARNING)
+        # It writes a traceback each time that credentials cannot be renewed; ours says so in one line a minute.
+        logging.getLogger("aiobotocore.credentials").setLevel(logging.ERROR)
         uvloop.run(_with_engine(settings, work))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,4 +1,4 @@
-"""The DynamoDB client: the SDK finds region, endpoint and credentials, aiodynamo makes the calls.
+"""The DynamoDB client: the SDK finds region, endpoint and credentials, aiodynamo signs the calls, aiohttp sends them.
 
 The SDK's own way from a call to its request costs several times what the request itself does.
 """
@@ -11,20 +11,18 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, Unpack, cast
 
 import aioboto3
+from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from aiodynamo.client import Client
-from aiodynamo.credentials import Credentials, Key
-from aiodynamo.http.types import HttpImplementation
-from botocore.exceptions import NoCredentialsError
+from botocore import UNSIGNED
+from botocore.exceptions import BotoCoreError
 from yarl import URL
 
-from counters.dynamodb.failures import translated
-from counters.dynamodb.wire import OneTry, open_wire
+from counters.dynamodb.credentials import SigningKeys
+from counters.dynamodb.wire import open_wire
 from counters.errors import StoreRejectedError
 
 if TYPE_CHECKING:
-    from aiobotocore.credentials import AioCredentials
-    from botocore.credentials import ReadOnlyCredentials
+    from aiobotocore.session import AioSession
     from types_aiobotocore_dynamodb import type_defs as t
 
 
@@ -84,48 +82,33 @@ class DynamoClient:
 async def open_client(try_timeout_s: float = 2.5) -> AsyncIterator[DynamoClient]:
     """Open the process's one DynamoDB client; endpoint, region and credentials come from the SDK's usual places.
 
+    Credentials that cannot be had yet are no error: calls fail with ``NotAppliedError`` until there are some.
+
     Args:
-        try_timeout_s: Longest time that one call waits for its answer, in seconds. Half of an operation's deadline
+        try_timeout_s: Longest time from asking for one call to its answer, in seconds. Half of an operation's deadline
             leaves a stuck call time for another try.
 
     Raises:
-        StoreRejectedError: The SDK's own settings are incomplete, such as a missing region.
+        StoreRejectedError: The SDK's own settings cannot be used, such as a missing region or an unknown profile.
     """
-    core = get_session()
-    with translated():
-        # botocore reads AWS_DEFAULT_REGION only; Lambda, ECS and the other SDKs set AWS_REGION.
-        session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None, botocore_session=core)
-        try:
-            async with session.client("dynamodb") as sdk:
-                endpoint, region = URL(sdk.meta.endpoint_url), sdk.meta.region_name
-        except ValueError as error:
-            raise StoreRejectedError(str(error)) from error
-        credentials = _SdkCredentials(await core.get_credentials())
-    async with open_wire(endpoint, core.get_config_variable("ca_bundle"), try_timeout_s) as wire:
-        yield DynamoClient(Client(wire, credentials, region, endpoint, throttle_config=OneTry()).send_request)
+    core, keys = get_session(), SigningKeys()
+    try:
+        endpoint, region = await _find_endpoint(core)
+        ca_bundle = core.get_config_variable("ca_bundle")
+        await keys.start()
+    except (BotoCoreError, ValueError) as error:
+        raise StoreRejectedError(str(error)) from error
+    try:
+        async with open_wire(endpoint, region, keys, ca_bundle, try_timeout_s) as wire:
+            yield DynamoClient(wire.send)
+    finally:
+        await keys.close()
 
 
-class _SdkCredentials(Credentials):
-    """What the SDK found, which it refreshes by itself when it has to."""
-
-    def __init__(self, found: AioCredentials | None) -> None:
-        self._found = found
-        self._frozen: ReadOnlyCredentials | None = None
-        self._key: Key | None = None
-
-    async def get_key(self, http: HttpImplementation) -> Key | None:  # noqa: ARG002 - the SDK has its own
-        if self._found is None:
-            raise NoCredentialsError
-        frozen = await self._found.get_frozen_credentials()
-        if frozen != self._frozen:
-            if not frozen.access_key or not frozen.secret_key:
-                raise NoCredentialsError
-            self._frozen = frozen
-            self._key = Key(frozen.access_key, frozen.secret_key, frozen.token)
-        return self._key
-
-    def invalidate(self) -> bool:
-        return False
-
-    def is_disabled(self) -> bool:
-        return False
+async def _find_endpoint(core: AioSession) -> tuple[URL, str]:
+    """Return DynamoDB's address and region."""
+    # botocore reads AWS_DEFAULT_REGION only; Lambda, ECS and the other SDKs set AWS_REGION.
+    session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None, botocore_session=core)
+    # Unsigned, as it would look for credentials otherwise, and fail where there are none yet.
+    async with session.client("dynamodb", config=AioConfig(signature_version=UNSIGNED)) as sdk:
+        return URL(sdk.meta.endpoint_url), sdk.meta.region_name

@@ -1,34 +1,26 @@
-"""What a failed call proves: the one place where the clients' errors become the core's."""
+"""What a failed call proves: the one place where the client's errors become the core's."""
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
+from time import monotonic
 from typing import Final
 
 import aiohttp
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from counters.dynamodb.wire import AnswerError, DamagedAnswerError
+from counters.aws_errors import error_class, is_throttled, shortage, throttling_reasons
+from counters.dynamodb.wire import AnswerError, DamagedAnswerError, NotSentError
 from counters.errors import NotAppliedError, OutcomeUnknownError, StoreError, StoreRejectedError
 
 CONDITION_FAILED: Final = "ConditionalCheckFailed"
 """A transaction's cancellation reason for an item whose condition did not hold."""
 
-_NOTHING_APPLIED: Final = frozenset(
-    {
-        "LimitExceededException",
-        "ProvisionedThroughputExceeded",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingError",
-        "ThrottlingException",
-        "TransactionConflict",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-    }
-)
+_CANCELLED: Final = "TransactionCanceledException"
+_LOG_INTERVAL_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 def cancellation_reasons(error: AnswerError) -> list[str]:
@@ -38,10 +30,10 @@ def cancellation_reasons(error: AnswerError) -> list[str]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the core's errors instead of the clients'.
+    """Raise the core's errors instead of the client's.
 
     Raises:
-        NotAppliedError: Throttled, in conflict with a transaction, or never sent.
+        NotAppliedError: Throttled, in conflict with a transaction, refused for its signature, or never sent.
         OutcomeUnknownError: A time-out, a broken connection, or a server's error.
         StoreRejectedError: Anything else; repeating cannot help.
     """
@@ -49,21 +41,39 @@ def translated() -> Iterator[None]:
         yield
     except AnswerError as error:
         raise _from_answer(error) from error
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+    except NotSentError as error:
         raise NotAppliedError(str(error)) from error
     except (aiohttp.ClientError, DamagedAnswerError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OutcomeUnknownError(str(error)) from error
-    # The SDK only looks for credentials, so DynamoDB has been sent nothing yet.
-    except (BotoConnectionError, HTTPClientError, ClientError) as error:
-        raise NotAppliedError(str(error)) from error
-    except BotoCoreError as error:
-        raise StoreRejectedError(str(error)) from error
 
 
 def _from_answer(error: AnswerError) -> StoreError:
-    reasons = set(cancellation_reasons(error)) - {"None"}
-    if error.code in _NOTHING_APPLIED or (reasons and reasons <= _NOTHING_APPLIED):
-        return NotAppliedError(str(error))
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return OutcomeUnknownError(str(error))
-    return StoreRejectedError(str(error))
+    codes = set(cancellation_reasons(error)) - {"None"} if error.code == _CANCELLED else set[str]()
+    classes = {error_class(code, error.status) for code in codes or {error.code}}
+    reasons = throttling_reasons(error.fields)
+    if any(is_throttled(code, error.status) for code in codes or {error.code}):
+        _throttling_log.note(error, reasons)
+    # Of a transaction's reasons, one that is hopeless makes the whole so.
+    (kind,) = classes if len(classes) == 1 else (StoreRejectedError,)
+    return kind(str(error), throttled_by=reasons)
+
+
+class ThrottlingLog:
+    """Logs a line a second at most, with how often each reason was given: throttling comes in storms."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._silent_until = 0.0
+
+    def note(self, error: AnswerError, reasons: tuple[str, ...]) -> None:
+        """Count a call that was throttled, for these reasons if there are any."""
+        self._counts.update(reasons or (error.code,))
+        now = monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + _LOG_INTERVAL_S
+            counts, self._counts = dict(self._counts), Counter()
+            fields = {"short": shortage(tuple(counts)), "reasons": counts, "reason": str(error)}
+            logger.warning("store.throttled", extra={"fields": fields})
+
+
+_throttling_log: Final = ThrottlingLog()

@@ -1,25 +1,38 @@
-"""One call, one HTTP request: the port through which aiodynamo reaches DynamoDB."""
+"""One call, one HTTP request: the way to DynamoDB, which bounds each call from the moment it is asked for."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 import aiohttp
-from aiodynamo.http.types import Request, Response
-from aiodynamo.models import RetryConfig, RetryTimeout
+from aiodynamo.sign import signed_dynamo_request
+from aiohttp.payload import BytesPayload
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
-from yarl import URL
+
+from counters.aws_errors import is_signature_refused
+from counters.dynamodb.resolver import LastingResolver
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+    from yarl import URL
+
+    from counters.dynamodb.credentials import SigningKeys
 
 _CONNECTIONS: Final = 128
 _CONNECT_TIMEOUT_S: Final = 1.0
 _KEEPALIVE_S: Final = 12.0
+_QUEUE_SHARE: Final = 0.25
+"""Part of its time that a call may wait for its place: sent with less than the rest, it would only leave a doubt."""
+
 _USER_AGENT: Final = "distributed-counter"
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
@@ -48,57 +61,114 @@ class DamagedAnswerError(Exception):
     """The answer is not what DynamoDB sent."""
 
 
-class OneTry(RetryConfig):
-    """No repetition: the core owns retries, as only it knows what may take effect twice, and when the deadline is."""
-
-    def delays(self) -> Iterable[float]:
-        """Return that nothing follows the first try."""
-        return ()
-
-    def attempts(self) -> AsyncIterable[None]:
-        """Return the one try; as no generator, because one that is left early costs a task of its own to close."""
-        return _Once()
+class NoAnswerError(aiohttp.ClientError):
+    """A call was sent, at least in part, and got no answer in its time."""
 
 
-class _Once:
-    def __init__(self) -> None:
-        self._is_over = False
-
-    def __aiter__(self) -> _Once:
-        return self
-
-    async def __anext__(self) -> None:
-        if self._is_over:
-            # The only end that lets out what ended the try: aiodynamo holds back a time-out until it gives up.
-            raise RetryTimeout
-        self._is_over = True
+class NotSentError(NoAnswerError):
+    """Nothing was sent that DynamoDB could have carried out."""
 
 
 class Wire:
-    """Sends signed requests to one endpoint.
+    """Signs calls and sends them to one endpoint.
 
-    Raises:
-        AnswerError: The answer is an error; of its kinds, only ``ConditionFailedError`` has a class of its own.
-        DamagedAnswerError: The answer does not match its checksum.
-        aiohttp.ClientError: There is no answer.
+    Each call has one bound for all of it: waiting for a place among the connections and for credentials, looking up the
+    name, connecting, sending and the answer. It is signed when it has its place, so what waited carries no old
+    signature.
+
+    Args:
+        session: The connections; without a limit of its own, as its queue loses wake-ups when those who wait give up.
+        endpoint: Address of DynamoDB.
+        region: The region that signatures name.
+        keys: The credentials.
+        call_timeout_s: The bound, in seconds.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, endpoint: URL) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, endpoint: URL, region: str, keys: SigningKeys, call_timeout_s: float
+    ) -> None:
         self._session = session
         self._endpoint = endpoint
+        self._region = region
+        self._keys = keys
+        self._call_timeout_s = call_timeout_s
+        self._places = asyncio.Semaphore(_CONNECTIONS)
 
-    async def __call__(self, request: Request) -> Response:
-        """Return the answer of a request that was carried out."""
-        async with self._session.post(
-            self._endpoint, headers=request.headers, data=request.body, allow_redirects=False
-        ) as answer:
-            body = await answer.read()
+    async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer of a call.
+
+        Raises:
+            AnswerError: The answer is an error; of its kinds, only ``ConditionFailedError`` has a class of its own.
+            DamagedAnswerError: The answer does not match its checksum.
+            NotSentError: The call's time was over, or something failed, before it was sent.
+            NoAnswerError: The same after that.
+        """
+        # Not the event loop's clock, which stands still while a turn of the loop does.
+        deadline = monotonic() + self._call_timeout_s
+        body: _Body | None = None
+        try:
+            async with asyncio.timeout(self._call_timeout_s):
+                await self._take_place()
+                try:
+                    key = await self._keys.key()
+                    if monotonic() >= deadline:
+                        raise TimeoutError
+                    request = signed_dynamo_request(
+                        key=key, payload=payload, action=action, region=self._region, endpoint=self._endpoint
+                    )
+                    body = _Body(request.body)
+                    answer = await self._exchange(request.headers, body)
+                finally:
+                    self._places.release()
+        except (TimeoutError, aiohttp.ClientError) as error:
+            reason = f"{action}: {str(error) or f'timeout after {monotonic() - deadline + self._call_timeout_s:.2f} s'}"
+            if body is None or body.withdraw():
+                raise NotSentError(reason) from error
+            raise NoAnswerError(reason) from error
+        except AnswerError as error:
+            if is_signature_refused(error.code):
+                self._keys.doubt(key, str(error))
+            raise
+        decoded: dict[str, Any] = json.loads(answer)
+        return decoded
+
+    async def _take_place(self) -> None:
+        if self._places.locked():
+            async with asyncio.timeout(self._call_timeout_s * _QUEUE_SHARE):
+                await self._places.acquire()
+        else:
+            await self._places.acquire()
+
+    async def _exchange(self, headers: Mapping[str, str], body: _Body) -> bytes:
+        async with self._session.post(self._endpoint, headers=headers, data=body, allow_redirects=False) as answer:
+            content = await answer.read()
         checksum = answer.headers.get("x-amz-crc32")
-        if checksum is not None and checksum != str(crc32(body)):
+        if checksum is not None and checksum != str(crc32(content)):
             raise DamagedAnswerError("The answer's checksum is wrong.")
         if answer.status != HTTPStatus.OK:
-            raise _error_answer(answer.status, body)
-        return Response(answer.status, body)
+            raise _error_answer(answer.status, content)
+        return content
+
+
+class _Body(BytesPayload):
+    """The body of a request. DynamoDB carries out no request of which it does not have all of the body."""
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value)
+        self._was_written = False
+        self._is_withdrawn = False
+
+    def withdraw(self) -> bool:
+        """Return whether nothing of it was sent, and see to it that this stays so."""
+        self._is_withdrawn = True
+        return not self._was_written
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Send it, unless it was withdrawn."""
+        if self._is_withdrawn:
+            raise ConnectionAbortedError("The call was given up before it was sent.")
+        self._was_written = True
+        await super().write_with_length(writer, content_length)
 
 
 def _error_answer(status: int, body: bytes) -> AnswerError:
@@ -108,23 +178,31 @@ def _error_answer(status: int, body: bytes) -> AnswerError:
         fields = None
     if not isinstance(fields, dict):
         return AnswerError(status, "", {})
-    code = str(fields.get("__type", "")).rpartition("#")[2]
+    # As Smithy's JSON protocols have it: "com.amazonaws.dynamodb.v20120810#ThrottlingException:http://...".
+    code = str(fields.get("__type", "")).partition(":")[0].rpartition("#")[2]
     return (ConditionFailedError if code == _CONDITION_FAILED else AnswerError)(status, code, fields)
 
 
 @asynccontextmanager
-async def open_wire(endpoint: URL, ca_bundle: str | None, try_timeout_s: float) -> AsyncIterator[Wire]:
+async def open_wire(
+    endpoint: URL, region: str, keys: SigningKeys, ca_bundle: str | None, call_timeout_s: float
+) -> AsyncIterator[Wire]:
     """Open the process's one pool of connections to DynamoDB.
 
     Args:
         endpoint: Address of DynamoDB.
+        region: The region that signatures name.
+        keys: The credentials.
         ca_bundle: File of certificates to trust; None for the SDK's own.
-        try_timeout_s: Longest silence while an answer is due, in seconds.
+        call_timeout_s: Longest time from asking for a call to its answer, in seconds.
     """
     trusted = ssl.create_default_context(cafile=ca_bundle or get_cert_path(verify=True))
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEPALIVE_S, ssl=trusted),
-        timeout=aiohttp.ClientTimeout(sock_connect=_CONNECT_TIMEOUT_S, sock_read=try_timeout_s),
+        connector=aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=trusted, resolver=LastingResolver(), use_dns_cache=False
+        ),
+        # Everything else is within the call's own time.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
         # aiodynamo signs the host without its port.
         headers={"Host": endpoint.host_subcomponent or "", "Accept-Encoding": "identity", "User-Agent": _USER_AGENT},
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -132,4 +210,4 @@ async def open_wire(endpoint: URL, ca_bundle: str | None, try_timeout_s: float) 
         # Looked up once, as aiohttp would look for each request.
         proxy=get_environ_proxies(str(endpoint)).get(endpoint.scheme),
     ) as session:
-        yield Wire(session, endpoint)
+        yield Wire(session, endpoint, region, keys, call_timeout_s)

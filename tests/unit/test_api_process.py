@@ -7,11 +7,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from litestar.testing import AsyncTestClient
 
 from api.app import create_app
@@ -55,7 +58,10 @@ async def until(condition: Callable[[], bool]) -> None:
     [
         ({"PORT": "http"}, "PORT"),
         ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "AWS_REGION"),
+        ({"AWS_REGION": "no region"}, "AWS_REGION"),
         ({"AWS_ENDPOINT_URL": "localhost:8000"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_PROFILE": "nobody"}, "nobody"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
     ],
 )
 async def test_bad_configuration_stops_the_start_with_one_line(environ: dict[str, str], variable: str) -> None:
@@ -65,6 +71,30 @@ async def test_bad_configuration_stops_the_start_with_one_line(environ: dict[str
     assert running.returncode == 2
     assert len(lines) == 1
     assert variable in lines[0]
+
+
+async def test_a_process_without_credentials_is_not_ready_until_there_are_some(tmp_path: Path) -> None:
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({})
+
+    file = tmp_path / "credentials"
+    without = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    async with RawTestServer(answer) as store:
+        without["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{store.port}"
+        async with asyncio.timeout(30), process(PORT="0", **without) as running:
+            assert running.stdout
+            lines: list[str] = []
+            while not lines or "running on" not in lines[-1]:
+                lines.append((await running.stdout.readline()).decode())
+            address = re.search(r"http://[0-9.:]+", lines[-1])
+            assert address
+            async with httpx.AsyncClient(base_url=address[0]) as client:
+                before = await client.get("/ready")
+                file.write_text("[default]\naws_access_key_id = late\naws_secret_access_key = s\n")
+                while (await client.get("/ready")).status_code != HTTPStatus.OK:  # noqa: ASYNC110 - see ``until``
+                    await asyncio.sleep(0.1)
+    assert before.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert len([line for line in lines if "credentials.missing" in line]) == 1
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])

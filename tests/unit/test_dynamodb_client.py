@@ -1,8 +1,10 @@
 """What the DynamoDB client sends, where to, and whose signature is on it. A server of ours notes it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -11,7 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from counters.dynamodb import open_client, open_store
+from counters.dynamodb import credentials, open_client, open_store
 from counters.errors import NotAppliedError, StoreRejectedError
 
 ANSWER = b'{"Item": {"PK": {"S": "a"}}}'
@@ -67,30 +69,70 @@ async def test_a_call_carries_the_signature_that_aws_expects(token: str, monkeyp
 
 
 async def test_credentials_that_expire_are_replaced_by_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "_RENEWAL_INTERVAL_S", 0.0)
+    monkeypatch.setattr(credentials, "_LOOK_INTERVAL_S", 0.0)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    async with serving() as (server, url):
+    async with serving() as (server, url), asyncio.timeout(10.0):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/credentials")
         async with open_store("table") as store:
             await store.ping()
-            await store.ping()
+            while _key_of(server.calls[-1][0]) == _key_of(server.calls[0][0]):
+                await store.ping()
 
-    first, second = (request.headers["Authorization"] for request, _ in server.calls)
-    assert "Credential=key-" in first
-    assert first.partition("Credential=")[2].partition("/")[0] != second.partition("Credential=")[2].partition("/")[0]
-    assert server.calls[1][0].headers["X-Amz-Security-Token"] == f"t-{server.credentials}"
+    first, last = server.calls[0][0], server.calls[-1][0]
+    assert _key_of(first).startswith("key-")
+    assert last.headers["X-Amz-Security-Token"] == _key_of(last).replace("key", "t")
 
 
-async def test_a_call_without_credentials_is_hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
+def _key_of(request: web.BaseRequest) -> str:
+    return request.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
+
+
+async def test_a_call_without_credentials_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     async with serving() as (server, url):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         async with open_store("table") as store:
-            with pytest.raises(StoreRejectedError, match="credentials"):
+            with pytest.raises(NotAppliedError, match="credentials"):
                 await store.ping()
     assert not server.calls
+
+
+async def test_credentials_that_appear_later_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    monkeypatch.setattr(credentials, "_RETRY_INTERVAL_S", 0.0)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    async with serving() as (server, url):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        async with open_store("table") as store:
+            with pytest.raises(NotAppliedError):
+                await store.ping()
+            file.write_text("[default]\naws_access_key_id = late\naws_secret_access_key = s\n")
+            await store.ping()
+    assert _key_of(server.calls[0][0]) == "late"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "text"),
+    [
+        ("AWS_PROFILE", "nobody", "nobody"),
+        ("AWS_REGION", "no region", "no region"),
+        ("AWS_ENDPOINT_URL", "localhost", "localhost"),
+        ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+async def test_settings_that_cannot_be_used_are_said_at_once(
+    setting: str, value: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(setting, value)
+    with pytest.raises(StoreRejectedError, match=text):
+        async with open_store("table"):
+            pass
 
 
 async def test_calls_go_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

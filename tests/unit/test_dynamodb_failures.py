@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 
 import pytest
+from aiobotocore.credentials import AioCredentials
 
-from counters.dynamodb import DynamoStore, open_store, wire
+from counters.dynamodb import DynamoStore, client, credentials, failures, open_store, wire
+from counters.dynamodb.credentials import SigningKeys
 from counters.errors import NotAppliedError, OutcomeUnknownError, StoreError, StoreRejectedError
 from stack.network import free_port
 from tests import factories
@@ -19,13 +21,15 @@ Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(
-    answer: Serve, monkeypatch: pytest.MonkeyPatch, try_timeout_s: float = 2.5
+    answer: Serve, monkeypatch: pytest.MonkeyPatch, try_timeout_s: float = 2.5, heads: list[bytes] | None = None
 ) -> AsyncIterator[tuple[DynamoStore, list[bytes]]]:
     """Open a store on a server that reads each request and then does as told; also yields what it read."""
     requests: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        if heads is not None:
+            heads.append(head)
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         requests.append(await reader.readexactly(length))
         await answer(writer)
@@ -79,7 +83,18 @@ async def reset(writer: asyncio.StreamWriter) -> None:
         pytest.param(error("ProvisionedThroughputExceededException"), NotAppliedError, id="throughput exceeded"),
         pytest.param(error("ThrottlingException"), NotAppliedError, id="throttled"),
         pytest.param(error("RequestLimitExceeded"), NotAppliedError, id="request limit"),
+        pytest.param(error("Throttling"), NotAppliedError, id="throttled, as other services say it"),
+        pytest.param(error("Throttling", 503), NotAppliedError, id="throttled, as a server's error"),
+        pytest.param(reply(429, "<html>slow down</html>"), NotAppliedError, id="throttled by a proxy"),
         pytest.param(error("TransactionConflictException"), NotAppliedError, id="transaction conflict"),
+        pytest.param(error("ExpiredTokenException"), NotAppliedError, id="expired credentials"),
+        pytest.param(error("UnrecognizedClientException"), NotAppliedError, id="unknown credentials"),
+        pytest.param(error("InvalidSignatureException"), NotAppliedError, id="clocks apart"),
+        pytest.param(error("RequestTimeTooSkewed", 403), NotAppliedError, id="clocks apart, as other services say it"),
+        pytest.param(error("ThrottlingException:http://a/"), NotAppliedError, id="code with an address"),
+        pytest.param(error("RequestTimeout"), OutcomeUnknownError, id="request timed out"),
+        pytest.param(reply(408, ""), OutcomeUnknownError, id="request timed out, empty"),
+        pytest.param(error("TransactionInProgressException"), OutcomeUnknownError, id="transaction under way"),
         pytest.param(error("InternalServerError", 500), OutcomeUnknownError, id="internal error"),
         pytest.param(reply(503, "<html>unavailable</html>"), OutcomeUnknownError, id="unavailable, not JSON"),
         pytest.param(reply(502, ""), OutcomeUnknownError, id="bad gateway, empty"),
@@ -93,6 +108,7 @@ async def reset(writer: asyncio.StreamWriter) -> None:
         pytest.param(error("ValidationException"), StoreRejectedError, id="invalid"),
         pytest.param(error("ResourceNotFoundException"), StoreRejectedError, id="no table"),
         pytest.param(error("AccessDeniedException"), StoreRejectedError, id="not allowed"),
+        pytest.param(error("ItemCollectionSizeLimitExceededException"), StoreRejectedError, id="collection too large"),
     ],
 )
 async def test_failure_is_classed_by_what_it_proves_and_never_retried(
@@ -166,6 +182,56 @@ async def test_a_connection_that_takes_too_long_proves_that_nothing_was_applied(
         async with open_store("table") as store:
             with pytest.raises(NotAppliedError, match="timeout"):
                 await store.change_counter(factories.counter_key(), factories.reserve(1, limit=10))
+
+
+@pytest.mark.parametrize(
+    ("field", "reason", "short"),
+    [
+        ("ThrottlingReasons", "TableWriteKeyRangeThroughputExceeded", "item"),
+        ("throttlingReasons", "TableWriteMaxOnDemandThroughputExceeded", "table"),
+        ("ThrottlingReasons", "TableReadAccountLimitExceeded", "account"),
+    ],
+)
+async def test_the_log_tells_a_hot_item_from_a_short_table_or_account(
+    field: str, reason: str, short: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(failures, "_throttling_log", failures.ThrottlingLog())
+    reasons = [{"reason": reason, "resource": "arn:aws:dynamodb:us-east-1:123456789012:table/counters"}]
+    body: dict[str, object] = {"__type": "a#ThrottlingException", "message": "no", field: reasons}
+    async with serving(reply(400, body, header="Connection: close"), monkeypatch) as (store, _):
+        for _ in range(3):
+            with pytest.raises(NotAppliedError) as failure:
+                await store.change_counter(factories.counter_key(), factories.reserve(1, limit=10))
+    assert failure.value.throttled_by == (reason,)
+    (line,) = caplog.records
+    fields = vars(line)["fields"]
+    assert line.getMessage() == "store.throttled"
+    assert (fields["short"], fields["reasons"]) == (short, {reason: 1})
+
+
+async def test_refused_credentials_are_looked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file with credentials that ended is written again while the process runs."""
+    found = iter(["first", "second"])
+
+    async def load() -> AioCredentials:
+        return AioCredentials(next(found), "secret", method="shared-credentials-file")
+
+    monkeypatch.setattr(credentials, "_RETRY_INTERVAL_S", 0.0)
+    monkeypatch.setattr(client, "SigningKeys", lambda: SigningKeys(load))
+    heads: list[bytes] = []
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        expired = {
+            "__type": "a#ExpiredTokenException",
+            "message": "The security token is expired",
+        }
+        status, body = (200, {}) if b"Credential=second/" in heads[-1] else (400, expired)
+        await reply(status, dict(body), header="Connection: close")(writer)
+
+    async with serving(answer, monkeypatch, heads=heads) as (store, _):
+        with pytest.raises(NotAppliedError):
+            await store.ping()
+        await store.ping()
 
 
 async def test_entries_that_were_not_processed_are_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,8 @@ def test_only_the_dynamodb_store_knows_the_sdk() -> None:
 
 def test_the_core_takes_clock_and_randomness_from_outside() -> None:
     for source in (ROOT / "counters").rglob("*.py"):
-        assert not imports_of(source) & {"time", "secrets"}, source
+        # A pause of the process shows only by the real clock, and what is signed and sent depends on that.
+        assert not imports_of(source) & {"time", "secrets"} or source.parent.name == "dynamodb", source
 
 
 def test_the_baselines_share_nothing_with_the_engine_but_the_client_and_what_the_routes_speak() -> None:
