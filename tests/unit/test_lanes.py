@@ -115,13 +115,12 @@ class TestFullCalls:
         store, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
         doomed = await asyncio.gather(*creates(engine.entries, key, 2))
         store.calls.clear()
-        full = asyncio.gather(*creates(engine.entries, key, 25))
-        deletes = [engine.entries.delete(key, one.entry.id) for one in doomed]
         # The first one's release finds the full call being written, and waits for it with the second one's.
-        await asyncio.sleep(0.2 * LATENCY_S)
-        first = asyncio.create_task(deletes[0])
-        await asyncio.sleep(0.5 * LATENCY_S)
-        await asyncio.gather(full, first, deletes[1])
+        deletes = []
+        for one in doomed:
+            deletes.append(asyncio.create_task(engine.entries.delete(key, one.entry.id)))
+            await asyncio.sleep(0.4 * LATENCY_S)
+        await asyncio.gather(*creates(engine.entries, key, 25), *deletes)
         assert store.calls["change_counter"] == 2
         assert store.counter(key).best_effort == store.total(key) == 26
 
