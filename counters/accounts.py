@@ -185,7 +185,7 @@ class Accounts:
         key = counter.key
         # Asked before the ledger is read: what was let in may have been written until then.
         is_over = self._healer.is_over(counter)
-        deletion = await self._entries.delete_all(key, deadline)
+        deletion = await self._entries.empty(counter, deadline)
         if not deletion.more and (is_over or await self._empties(counter, deadline)):
             await self._repeat(lambda: self._store.delete_account(key, self._clock()), deadline)
             logger.info("account.deleted", extra={"fields": {"account_id": key.account_id}})
@@ -207,7 +207,7 @@ class Accounts:
                 if now is None or now.best_effort <= 0:
                     return True
                 await asyncio.sleep(min(_CLOSING_PAUSE_S, deadline - asyncio.get_running_loop().time()))
-                await self._entries.delete_all(key, deadline)
+                await self._entries.empty(counter, deadline)
         return False
 
     async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:

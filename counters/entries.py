@@ -132,23 +132,32 @@ class Entries:
             return
         _raise_first(await self._delete_hybrid(lane, counter, [entry], deadline))
 
-    async def delete_all(self, key: CounterKey, deadline: float | None = None) -> Deletion:
+    async def delete_all(self, key: CounterKey) -> Deletion:
         """Delete the entries of a counter, as many as the time allows, releasing as it goes.
 
         Not one atomic step: entries made meanwhile may stay. After an error, or when there is more, a repeat goes on
-        where this stopped. Goes on while the account is being deleted.
-
-        Args:
-            key: The counter.
-            deadline: Event loop time in seconds by which to answer; None for one operation's time from now.
+        where this stopped.
 
         Raises:
             InvalidInputError: An id that cannot be a key.
             AccountNotFoundError: There is no such counter.
             OverloadedError: No entry could be deleted in time.
         """
-        deadline = self._deadline() if deadline is None else deadline
-        counter = await self._counter(key, deadline)
+        deadline = self._deadline()
+        return await self.empty(_open(await self._counter(key, deadline)), deadline)
+
+    async def empty(self, counter: Counter, deadline: float) -> Deletion:
+        """Delete the entries of a counter, also while its account is being deleted; see ``delete_all``.
+
+        Args:
+            counter: As it was read.
+            deadline: Event loop time in seconds by which to answer.
+
+        Raises:
+            AccountNotFoundError: The counter is gone.
+            OverloadedError: No entry could be deleted in time.
+        """
+        key = counter.key
 
         def read(slot: int, after: str | None) -> Awaitable[tuple[list[Entry], bool]]:
             return self._read_page(key, slot, PAGE_LIMIT_MAX, after, deadline)

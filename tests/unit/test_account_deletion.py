@@ -30,6 +30,7 @@ OPERATIONS: dict[str, Callable[[Engine, CounterKey], Awaitable[object]]] = {
     "rename the account": lambda engine, key: engine.accounts.update(key.account_id, username="eve", limit=None),
     "raise the limit": lambda engine, key: engine.accounts.update(key.account_id, username=None, limit=99),
     "read the counters": lambda engine, key: engine.accounts.counters(key.account_id),
+    "delete all entries": lambda engine, key: engine.entries.delete_all(key),
     "reconcile": lambda engine, key: engine.healer.diagnose(key),
 }
 

@@ -1,6 +1,7 @@
 """What the contract suite cannot show of the Lambda's store: its failures, and the size of what it stores."""
 
 from collections.abc import Iterator
+from random import Random
 from typing import TYPE_CHECKING
 
 import boto3
@@ -10,8 +11,9 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from counters import keys
-from counters.dynamodb.items import counter_item, key_item, number
+from counters.dynamodb.items import counter_item, key_item, number, string
 from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
+from counters.ids import new_nonce
 from counters.keys import SERVICES, CounterKey
 from counters.settlement import MARK_LIFETIME_MS, Settlement
 from stack.provision import create_table
@@ -114,7 +116,9 @@ async def test_counter_with_all_the_marks_that_it_has_at_a_time_costs_one_write_
     key = CounterKey("01890a5d-ac96-774b-bcce-b302099a8057", SERVICES)
     client = boto3.client("dynamodb")
     healed = {name: number(NOW_MS) for name in (keys.HEALED_AT, keys.HEALED_REVISION, keys.COUNTED_FROM)}
-    item = counter_item(factories.counter(key, limit=10**6, best_effort=10**6)) | healed
+    changed = {keys.TERMS_VERSION: number(10**6), keys.TERMS_NONCE: string(new_nonce(Random(0)))}
+    closed = {keys.CLOSED_AT: number(NOW_MS)}
+    item = counter_item(factories.counter(key, limit=10**6, best_effort=10**6)) | healed | changed | closed
     client.put_item(TableName=counters, Item=item)
     store = Boto3SettlementStore(client, counters)
 
