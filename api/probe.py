@@ -3,6 +3,7 @@
 This is a container's health check, so that its image needs no other program. Exits with 0 for an answer of 200.
 """
 
+import ipaddress
 import os
 import sys
 from http import HTTPStatus
@@ -18,7 +19,8 @@ def main() -> int:
     """Ask once and return the exit status; a failure prints one line."""
     path = sys.argv[1]
     try:
-        status = _read_status(load_settings(os.environ).port, path)
+        settings = load_settings(os.environ)
+        status = _read_status(_caller_address(settings.host), settings.port, path)
     except (OSError, HTTPException, SettingsError) as error:
         sys.stderr.write(f"{path}: {error!r}\n")
         return 1
@@ -28,8 +30,19 @@ def main() -> int:
     return 0
 
 
-def _read_status(port: int, path: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
+def _caller_address(host: str) -> str:
+    """Return where a caller on this machine reaches what listens on a host."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "::1" if isinstance(address, ipaddress.IPv6Address) else "127.0.0.1"
+
+
+def _read_status(host: str, port: int, path: str) -> int:
+    connection = HTTPConnection(host, port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 ACCESS_KEY_ID: Final = "test"
 SECRET_ACCESS_KEY: Final = "test"  # noqa: S105  # emulators accept anything
 
-_CONFIG: Final = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
+# An emulator is at hand: no proxy leads to it, and botocore finds no IPv6 address in NO_PROXY.
+_CONFIG: Final = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2}, proxies={})
 
 
 def region() -> str:

@@ -1,11 +1,14 @@
 """Servers on this machine: their ports, and whether they answer."""
 
 import errno
+import ipaddress
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, MutableMapping
+from http.client import HTTPResponse
+from typing import Final, cast
+from urllib.parse import urlsplit
 
 from stack.errors import StackError
 
@@ -13,10 +16,58 @@ LOOPBACK: Final = "127.0.0.1"
 _PORT_MAX: Final = 65_535
 _ANSWER_TIMEOUT_S: Final = 2.0
 
+_ON_LOOPBACK: Final = ("localhost", LOOPBACK, "::1", "localhost.localstack.cloud")
+"""Names of this machine that nobody but itself can answer to; the last one is how LocalStack calls itself."""
 
-def url_of(port: int) -> str:
-    """Return the address of a server on this machine."""
-    return f"http://{LOOPBACK}:{port}"
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def spare_loopback(environment: MutableMapping[str, str]) -> None:
+    """Add to ``NO_PROXY`` what is on this machine, for every client that goes by it, those of child processes too.
+
+    A proxy cannot reach our loopback, and clients ask it all the same where ``HTTP_PROXY`` is set.
+    """
+    named = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if named != "*":
+        named = ",".join(dict.fromkeys([*filter(None, named.split(",")), *_ON_LOOPBACK]))
+    # Some clients read only one of them.
+    environment["NO_PROXY"] = environment["no_proxy"] = named
+
+
+def has_proxy(environment: Mapping[str, str]) -> bool:
+    """Return whether the environment sends callers of http to a proxy."""
+    return any(environment.get(name) for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"))
+
+
+def url_of(port: int, host: str = LOOPBACK) -> str:
+    """Return where a caller on this machine reaches a server that listens on a port of a host."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}"
+    if isinstance(address, ipaddress.IPv6Address):
+        return f"http://[{'::1' if address.is_unspecified else host}]:{port}"
+    return f"http://{LOOPBACK if address.is_unspecified else host}:{port}"
+
+
+def open_url(request: urllib.request.Request, timeout_s: float) -> HTTPResponse:
+    """Send a request, past every proxy when it goes to this machine, and return the answer.
+
+    Raises:
+        urllib.error.HTTPError: The answer is an error.
+        OSError: There is no answer.
+    """
+    # urllib finds no IPv6 address in NO_PROXY.
+    open_ = _DIRECT.open if is_loopback(urlsplit(request.full_url).hostname or "") else urllib.request.urlopen
+    return cast("HTTPResponse", open_(request, timeout=timeout_s))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or address is one that nobody but this machine can answer to."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in _ON_LOOPBACK
 
 
 def free_port() -> int:
@@ -40,22 +91,26 @@ def read_port(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def require_free(port: int, server: str, remedy: str) -> None:
+def require_free(port: int, server: str, remedy: str, host: str = LOOPBACK) -> None:
     """Make sure that a server can listen on a port.
 
     Args:
         port: The port.
         server: Who wants to listen, to begin the message with.
         remedy: What the reader can do when it is taken.
+        host: The address that it wants to listen on.
 
     Raises:
         StackError: Somebody listens on it, or the system does not allow it.
     """
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         # As servers do: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except OSError as exc:
             why = "is taken" if exc.errno == errno.EADDRINUSE else f"cannot be used ({exc.strerror})"
             raise StackError(f"{server}: port {port} {why}. {remedy}") from exc
@@ -64,9 +119,8 @@ def require_free(port: int, server: str, remedy: str) -> None:
 def status_of(url: str) -> int | None:
     """Return the status of the answer to a GET; None when nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_TIMEOUT_S) as answer:  # noqa: S310  # only http ever comes in
-            status: int = answer.status
-            return status
+        with open_url(urllib.request.Request(url), _ANSWER_TIMEOUT_S) as answer:  # noqa: S310  # only http ever comes in
+            return answer.status
     except urllib.error.HTTPError as exc:
         with exc:
             return exc.code

@@ -13,6 +13,7 @@ from http.client import HTTPException
 from typing import Any, Final, NamedTuple
 
 from stack.errors import StackError
+from stack.network import open_url
 
 _ANSWER_TIMEOUT_S: Final = 10.0
 _READY_TIMEOUT_S: Final = 120.0
@@ -110,7 +111,7 @@ def _call(address: Address, method: str, path: str, expected: HTTPStatus, body: 
     where = f"{method} {address.url}{path}"
     try:
         request = urllib.request.Request(address.url + path, data, headers, method=method)  # noqa: S310  # as we are told
-        with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_S) as answer:  # noqa: S310  # likewise
+        with open_url(request, _ANSWER_TIMEOUT_S) as answer:
             status, text = answer.status, answer.read()
     except urllib.error.HTTPError as exc:
         with exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -207,7 +208,19 @@ async def open_wire(
         headers={"Host": endpoint.host_subcomponent or "", "Accept-Encoding": "identity", "User-Agent": _USER_AGENT},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        # Looked up once, as aiohttp would look for each request.
-        proxy=get_environ_proxies(str(endpoint)).get(endpoint.scheme),
+        proxy=_proxy_to(endpoint),
     ) as session:
         yield Wire(session, endpoint, region, keys, call_timeout_s)
+
+
+def _proxy_to(endpoint: URL) -> str | None:
+    """Return the proxy that the environment names for an address, looked up once for all requests; None: there is none.
+
+    An emulator on this machine is reached without one, as no proxy leads there.
+    """
+    host = endpoint.host or ""
+    try:
+        on_this_machine = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        on_this_machine = host == "localhost"
+    return None if on_this_machine else get_environ_proxies(str(endpoint)).get(endpoint.scheme)

@@ -145,6 +145,18 @@ async def test_calls_go_through_the_proxy_of_the_environment(monkeypatch: pytest
     assert request.host == "dynamodb.example"
 
 
+async def test_calls_to_this_machine_go_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as (server, url):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        async with open_client() as client:
+            await client.get_item(TableName="table", Key={"PK": {"S": "a"}})
+    assert len(server.calls) == 1
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "endpoint"),
     [
