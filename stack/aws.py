@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 ACCESS_KEY_ID: Final = "test"
 SECRET_ACCESS_KEY: Final = "test"  # noqa: S105  # emulators accept anything
 
-# An emulator is at hand: no proxy leads to it, and botocore finds no IPv6 address in NO_PROXY.
-_CONFIG: Final = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2}, proxies={})
+# An emulator that has just started takes its time for the first call of each service: LocalStack, more than 10 s.
+_CONFIG: Final = Config(
+    connect_timeout=2,
+    read_timeout=60,
+    retries={"total_max_attempts": 2},
+    # An emulator is at hand: no proxy leads to it, and botocore finds no IPv6 address in NO_PROXY.
+    proxies={},
+)
+_IMPATIENT: Final = _CONFIG.merge(Config(read_timeout=5))
+"""For who asks every second."""
 
 
 def region() -> str:
@@ -27,12 +35,13 @@ def region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
-def environment(endpoint: str) -> dict[str, str]:
+def environment(endpoint: str, region_name: str | None = None) -> dict[str, str]:
     """Return the variables that make any AWS client of a child process talk to an emulator."""
+    region_name = region_name or region()
     return {
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": region(),
-        "AWS_DEFAULT_REGION": region(),
+        "AWS_REGION": region_name,
+        "AWS_DEFAULT_REGION": region_name,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
     }
@@ -43,9 +52,9 @@ def without_aws() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
 
 
-def dynamodb_client(endpoint: str) -> DynamoDBClient:
-    """Return a client for tables."""
-    return _session().client("dynamodb", endpoint_url=endpoint, config=_CONFIG)
+def dynamodb_client(endpoint: str, *, impatient: bool = False) -> DynamoDBClient:
+    """Return a client for tables; an impatient one waits for 5 s and not for 60 s."""
+    return _session().client("dynamodb", endpoint_url=endpoint, config=_IMPATIENT if impatient else _CONFIG)
 
 
 def streams_client(endpoint: str) -> DynamoDBStreamsClient:
@@ -59,8 +68,8 @@ def lambda_client(endpoint: str) -> LambdaClient:
 
 
 def logs_client(endpoint: str) -> CloudWatchLogsClient:
-    """Return a client for what functions print."""
-    return _session().client("logs", endpoint_url=endpoint, config=_CONFIG)
+    """Return a client for what functions print; it waits for 5 s."""
+    return _session().client("logs", endpoint_url=endpoint, config=_IMPATIENT)
 
 
 def sqs_client(endpoint: str) -> SQSClient:

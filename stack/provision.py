@@ -8,12 +8,17 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, cast
+
+from botocore.exceptions import WaiterError
 
 from counters import keys
 from stack import aws, package
+from stack.errors import StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.literals import RuntimeType
@@ -21,8 +26,10 @@ if TYPE_CHECKING:
         DestinationConfigTypeDef,
         EnvironmentTypeDef,
         FilterCriteriaTypeDef,
+        GetFunctionResponseTypeDef,
         WaiterConfigTypeDef,
     )
+    from mypy_boto3_lambda.waiter import FunctionActiveV2Waiter, FunctionUpdatedV2Waiter
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 _WAIT: Final[WaiterConfigTypeDef] = {"Delay": 1, "MaxAttempts": 60}
@@ -85,12 +92,16 @@ def create_table(endpoint: str, name: str | None = None) -> str:
     return table
 
 
-def provision(endpoint: str, table: str) -> Provisioned:
+def provision(endpoint: str, table: str, say: Callable[[str], None] = print) -> Provisioned:
     """Make all that the system needs; the names of queue and Lambda follow from the table's.
 
     Args:
         endpoint: Address of an emulator with DynamoDB, SQS and Lambda.
         table: Name of the table.
+        say: Is told what is worth knowing on the way.
+
+    Raises:
+        StackError: The emulator cannot run the Lambda, or the table is none of ours.
     """
     stream_arn = _provision_table(endpoint, table)
     queue_url, queue_arn = _provision_queue(endpoint, f"{table}-dead-letters")
@@ -102,7 +113,7 @@ def provision(endpoint: str, table: str) -> Provisioned:
         # Emulators have no tumbling windows, and without one nobody names the shard.
         "REQUIRE_SHARD_ID": "false",
     }
-    _provision_function(functions, function, variables)
+    _provision_function(functions, function, variables, say)
     _provision_mapping(functions, function, stream_arn, queue_arn)
     return Provisioned(table, function, queue_url)
 
@@ -110,29 +121,34 @@ def provision(endpoint: str, table: str) -> Provisioned:
 def _provision_table(endpoint: str, table: str) -> str:
     """Return the ARN of the table's stream."""
     dynamodb = aws.dynamodb_client(endpoint)
-    with suppress(dynamodb.exceptions.ResourceInUseException):
-        _create_table(dynamodb, table)
+    _create_table(dynamodb, table)
     _enable_ttl(dynamodb, table)
     dynamodb.update_continuous_backups(
         TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
     )
-    return dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    stream_arn = dynamodb.describe_table(TableName=table)["Table"].get("LatestStreamArn")
+    if not stream_arn:
+        raise StackError(f"The table {table} has no stream: delete it, or choose another with TABLE_NAME=...")
+    return stream_arn
 
 
 def _create_table(dynamodb: DynamoDBClient, table: str) -> None:
-    dynamodb.create_table(
-        TableName=table,
-        AttributeDefinitions=[
-            {"AttributeName": keys.PK, "AttributeType": "S"},
-            {"AttributeName": keys.SK, "AttributeType": "S"},
-        ],
-        KeySchema=[
-            {"AttributeName": keys.PK, "KeyType": "HASH"},
-            {"AttributeName": keys.SK, "KeyType": "RANGE"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )
+    """Make the table if it is not there, and return when it can be used."""
+    # It may also be under way: the SDK repeats a call that takes too long, and somebody else may be faster.
+    with suppress(dynamodb.exceptions.ResourceInUseException):
+        dynamodb.create_table(
+            TableName=table,
+            AttributeDefinitions=[
+                {"AttributeName": keys.PK, "AttributeType": "S"},
+                {"AttributeName": keys.SK, "AttributeType": "S"},
+            ],
+            KeySchema=[
+                {"AttributeName": keys.PK, "KeyType": "HASH"},
+                {"AttributeName": keys.SK, "KeyType": "RANGE"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )
     dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig=_WAIT)
 
 
@@ -157,7 +173,9 @@ def _provision_queue(endpoint: str, name: str) -> tuple[str, str]:
     return url, attributes["QueueArn"]
 
 
-def _provision_function(functions: LambdaClient, name: str, variables: dict[str, str]) -> None:
+def _provision_function(
+    functions: LambdaClient, name: str, variables: dict[str, str], say: Callable[[str], None]
+) -> None:
     code = package.build().read_bytes()
     settings: _FunctionSettings = {
         "Runtime": "python3.13",
@@ -171,11 +189,46 @@ def _provision_function(functions: LambdaClient, name: str, variables: dict[str,
     try:
         functions.create_function(FunctionName=name, Code={"ZipFile": code}, **settings)
     except functions.exceptions.ResourceConflictException:
-        functions.update_function_configuration(FunctionName=name, **settings)
-        functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=_WAIT)
-        functions.update_function_code(FunctionName=name, ZipFile=code)
-        functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=_WAIT)
-    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=_WAIT)
+        failure = _update_function(functions, name, code, settings)
+        if failure is not None:
+            # From there it can only be deleted.
+            say(f"The Lambda {name} had failed ({failure}): making it anew ...")
+            # LocalStack deletes it and answers with a server error, so that the SDK tries once more.
+            with suppress(functions.exceptions.ResourceNotFoundException):
+                functions.delete_function(FunctionName=name)
+            functions.create_function(FunctionName=name, Code={"ZipFile": code}, **settings)
+    failure = _wait(functions.get_waiter("function_active_v2"), name)
+    if failure is not None:
+        raise StackError(f"The emulator cannot run the Lambda {name}: {failure}")
+
+
+def _update_function(functions: LambdaClient, name: str, code: bytes, settings: _FunctionSettings) -> str | None:
+    """Return why a function failed, before or by this; None: it has the new code and settings."""
+    failure = _wait(functions.get_waiter("function_active_v2"), name)
+    if failure is not None:
+        return failure
+    functions.update_function_configuration(FunctionName=name, **settings)
+    failure = _wait(functions.get_waiter("function_updated_v2"), name)
+    if failure is not None:
+        return failure
+    functions.update_function_code(FunctionName=name, ZipFile=code)
+    return _wait(functions.get_waiter("function_updated_v2"), name)
+
+
+def _wait(waiter: FunctionActiveV2Waiter | FunctionUpdatedV2Waiter, name: str) -> str | None:
+    """Wait for a function, and return why it failed; None: it did not.
+
+    Raises:
+        WaiterError: It is still on its way.
+    """
+    try:
+        waiter.wait(FunctionName=name, WaiterConfig=_WAIT)
+    except WaiterError as exc:
+        found = cast("GetFunctionResponseTypeDef", exc.last_response).get("Configuration", {})
+        if "Failed" not in {found.get("State"), found.get("LastUpdateStatus")}:
+            raise
+        return found.get("StateReason") or found.get("LastUpdateStatusReason") or "The emulator gives no reason."
+    return None
 
 
 def _provision_mapping(functions: LambdaClient, function: str, stream_arn: str, queue_arn: str) -> None:
@@ -196,7 +249,9 @@ def _provision_mapping(functions: LambdaClient, function: str, stream_arn: str, 
     found = functions.list_event_source_mappings(FunctionName=function, EventSourceArn=stream_arn)
     if found["EventSourceMappings"]:
         mapping = found["EventSourceMappings"][0]
-        functions.update_event_source_mapping(UUID=mapping["UUID"], **settings)
+        # LocalStack reads the whole stream again after an update. That does no harm, but takes its time.
+        if not settings.items() <= mapping.items():
+            functions.update_event_source_mapping(UUID=mapping["UUID"], **settings)
     else:
         functions.create_event_source_mapping(
             FunctionName=function, EventSourceArn=stream_arn, StartingPosition="TRIM_HORIZON", **settings
