@@ -31,7 +31,7 @@ def _prepare() -> None:
     if not endpoint:
         raise StackError("AWS_ENDPOINT_URL must be the address of an emulator.")
     _wait_for(endpoint)
-    made = provision_emulator(endpoint, os.environ.get("TABLE_NAME") or DEFAULT_TABLE)
+    made = provision_emulator(endpoint, os.environ.get("TABLE_NAME") or DEFAULT_TABLE, print)
     print(f"Table {made.table}, Lambda {made.function} and its queue are there.")
 
 

@@ -1,12 +1,35 @@
-"""Runs of ``up``: each has a folder for its logs, by the port of its API, and a lock that says whether it goes on."""
+"""Runs of ``up``: each has a folder, by the port of its API, with its logs, a lock and a note of what it runs.
+
+The lock says whether it goes on.
+"""
 
 import fcntl
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from stack.errors import StackError
 from stack.paths import LOGS
+
+_NOTE: Final = "run.json"
+
+
+class Run(NamedTuple):
+    """What a run runs.
+
+    Attributes:
+        api: Address of its API.
+        endpoint: Address of its emulator.
+        table: Name of its table.
+        region: Region that the table is in.
+    """
+
+    api: str
+    endpoint: str
+    table: str
+    region: str
 
 
 def folder_of(port: int) -> Path:
@@ -31,10 +54,32 @@ def locked(port: int) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise StackError(f"A stack with PORT={port} runs already.") from exc
-        # A follower must not take the logs of an earlier run for the beginning of ours.
-        for log in folder.glob("*.log"):
-            log.unlink()
+        # Nobody must take what an earlier run wrote for ours.
+        for old in (*folder.glob("*.log"), folder / _NOTE):
+            old.unlink(missing_ok=True)
         yield folder
+
+
+def record(port: int, run: Run) -> None:
+    """Note what our run runs, once it is ready."""
+    note = folder_of(port) / _NOTE
+    # A rename, so that nobody reads a half of it.
+    draft = note.with_suffix(".new")
+    draft.write_text(json.dumps(run._asdict()))
+    draft.replace(note)
+
+
+def find(port: int) -> Run:
+    """Return what the run whose API has this port runs.
+
+    Raises:
+        StackError: There is none, or it is not ready yet.
+    """
+    require(port)
+    try:
+        return Run(**json.loads((folder_of(port) / _NOTE).read_text()))
+    except FileNotFoundError:
+        raise StackError(f"What runs with PORT={port} is not ready yet.") from None
 
 
 def goes_on(port: int) -> bool:
@@ -56,4 +101,4 @@ def require(port: int) -> None:
         StackError: There is none.
     """
     if not goes_on(port):
-        raise StackError(f"Nothing runs with PORT={port}. Start it with ./taskw up")
+        raise StackError(f"Nothing runs with PORT={port}. Start it with ./taskw up.")

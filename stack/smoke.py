@@ -1,19 +1,24 @@
-"""Count one thing through an API that runs, and take it away again: ``python -m stack.smoke URL``.
+"""Count one thing through an API that runs, and take it away again: ``python -m stack.smoke [URL]``.
 
-It shows that the whole path works: load balancer, API, table, stream and Lambda.
+Without an address it is the API of the ``up`` that runs with ``PORT`` (8000). It shows that the whole path works: load
+balancer, API, table, stream and Lambda.
 """
 
 import json
+import os
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, Final, NamedTuple
 
+from stack import runs
 from stack.errors import StackError
-from stack.network import open_url
+from stack.network import open_url, read_port
+from stack.up import API_PORT
 
 _ANSWER_TIMEOUT_S: Final = 10.0
 _READY_TIMEOUT_S: Final = 120.0
@@ -126,16 +131,27 @@ def _call(address: Address, method: str, path: str, expected: HTTPStatus, body: 
 
 def main(arguments: list[str]) -> int:
     """Do it and return the exit status."""
-    if len(arguments) != 1:
-        print("smoke: say with API_URL where the API is.", file=sys.stderr)
-        return 1
     try:
-        settled_s = smoke_test(Address(arguments[0].rstrip("/")))
+        settled_s = smoke_test(Address((arguments[0] if arguments else _find_api(os.environ)).rstrip("/")))
     except StackError as exc:
         print(f"smoke: {exc}", file=sys.stderr)
         return 1
     print(f"It counts: eventual followed {settled_s:.1f} s after the create.")
     return 0
+
+
+def _find_api(environment: Mapping[str, str]) -> str:
+    """Return the address of the API that runs on this machine.
+
+    Raises:
+        StackError: There is none, or another one is meant.
+    """
+    if environment.get("ENV") == "aws":
+        raise StackError("Say with API_URL where the API is.")
+    try:
+        return runs.find(read_port(environment, "PORT", API_PORT)).api
+    except StackError as exc:
+        raise StackError(f"{exc} Or say with API_URL where the API is.") from exc
 
 
 if __name__ == "__main__":

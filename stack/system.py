@@ -1,7 +1,7 @@
 """The running system: emulator, everything provisioned in it, and API processes."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -31,12 +31,16 @@ class SystemSettings(NamedTuple):
         api_ports: Where to start an API process each.
         table: Name of the table.
         logs: Folder for the processes' output.
+        host: Address that the API listens on.
+        say: Is told what is being done.
     """
 
     emulator: int | str
     api_ports: Sequence[int]
     table: str
     logs: Path
+    host: str = LOOPBACK
+    say: Callable[[str], None] = lambda _: None
 
 
 class System(NamedTuple):
@@ -68,41 +72,49 @@ def running_system(settings: SystemSettings) -> Iterator[System]:
     with ExitStack() as stack:
         children = []
         if isinstance(settings.emulator, int):
+            settings.say("Starting the emulator ...")
             endpoint = url_of(settings.emulator)
             children.append(stack.enter_context(ministack(settings.emulator, settings.logs / "ministack.log")))
         else:
             endpoint = settings.emulator
-        provisioned = provision_emulator(endpoint, settings.table)
+        provisioned = provision_emulator(endpoint, settings.table, settings.say)
+        settings.say("Starting the API ...")
         programs = {
-            port: api_program(["api"], port, endpoint, settings.table, settings.logs) for port in settings.api_ports
+            port: api_program(["api"], port, endpoint, settings.table, settings.logs, settings.host)
+            for port in settings.api_ports
         }
         # All at once, then wait: together they are ready as soon as one alone.
         apis = {port: stack.enter_context(running(program)) for port, program in programs.items()}
         for port, api in apis.items():
-            wait_for_api(api, port)
-        urls = tuple(url_of(port) for port in apis)
+            wait_for_api(api, port, settings.host)
+        urls = tuple(url_of(port, settings.host) for port in apis)
         yield System(endpoint, provisioned, urls, (*children, *apis.values()))
 
 
-def provision_emulator(endpoint: str, table: str) -> Provisioned:
-    """Make in an emulator all that the system needs.
+def provision_emulator(endpoint: str, table: str, say: Callable[[str], None]) -> Provisioned:
+    """Make in an emulator all that the system needs, and tell what is being done.
 
     Raises:
         StackError: Nobody answers there, or not as AWS would.
     """
     try:
-        return provision(endpoint, table)
+        # Where nobody answers, the error alone is said.
+        if status_of(endpoint) is not None:
+            say("Making table, queue and Lambda in the emulator ...")
+        return provision(endpoint, table, say)
     # boto3 raises the last one for an address that is none.
     except (BotoCoreError, ClientError, ValueError) as exc:
         raise StackError(f"The emulator at {endpoint} cannot be used: {exc}") from exc
 
 
-def api_program(module: Sequence[str], port: int, endpoint: str, table: str, logs: Path) -> Program:
+def api_program(  # noqa: PLR0913, PLR0917  # each is a setting of the process
+    module: Sequence[str], port: int, endpoint: str, table: str, logs: Path, host: str = LOOPBACK
+) -> Program:
     """Return an API process on an emulator; the module is ``api`` or one that wraps it, with its arguments."""
     environment = {
         **aws.without_aws(),
         **aws.environment(endpoint),
-        "HOST": LOOPBACK,
+        "HOST": host,
         "PORT": str(port),
         "TABLE_NAME": table,
     }
@@ -110,10 +122,10 @@ def api_program(module: Sequence[str], port: int, endpoint: str, table: str, log
     return Program(f"The API on port {port}", [sys.executable, "-m", *module], environment, log, _API_GRACE_S)
 
 
-def wait_for_api(api: ChildProcess, port: int) -> None:
+def wait_for_api(api: ChildProcess, port: int, host: str = LOOPBACK) -> None:
     """Return when an API process serves.
 
     Raises:
         StackError: It ended first, or the time ran out.
     """
-    api.wait_until(lambda: status_of(f"{url_of(port)}/ready") == HTTPStatus.OK, _READY_TIMEOUT_S)
+    api.wait_until(lambda: status_of(f"{url_of(port, host)}/ready") == HTTPStatus.OK, _READY_TIMEOUT_S)

@@ -1,10 +1,11 @@
 """Run the whole system on this machine until told to stop: ``./taskw up``.
 
-Environment variables: ``PORT`` of the API (8000), ``EMULATOR_PORT`` (4566), ``TABLE_NAME`` (distributed-counter), and
-``AWS_ENDPOINT_URL``, which says to use the emulator there and to start none.
+Environment variables: ``HOST`` and ``PORT`` of the API (127.0.0.1, 8000), ``EMULATOR_PORT`` (4566), ``TABLE_NAME``
+(distributed-counter), and ``AWS_ENDPOINT_URL``, which says to use the emulator there and to start none.
 """
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -16,12 +17,14 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stack import runs
+from stack import aws, runs
 from stack.errors import StackError
 from stack.lambda_log import LambdaLog
-from stack.network import read_port, require_free
+from stack.network import LOOPBACK, has_proxy, read_port, require_free
 from stack.paths import ROOT
+from stack.runs import Run
 from stack.system import DEFAULT_TABLE, System, SystemSettings, running_system
+from stack.watch import EmulatorWatch
 
 API_PORT: Final = 8000
 _EMULATOR_PORT: Final = 4566
@@ -45,11 +48,15 @@ def main() -> int:
 
 def _run() -> None:
     started = time.monotonic()
-    port = read_port(os.environ, "PORT", API_PORT)
-    require_free(port, "The API", "Choose another with PORT=...")
+    host, port = os.environ.get("HOST") or LOOPBACK, read_port(os.environ, "PORT", API_PORT)
+    require_free(port, "The API", "Choose another with PORT=...", host)
     emulator = _choose_emulator(os.environ)
     table = os.environ.get("TABLE_NAME") or DEFAULT_TABLE
-    with runs.locked(port) as logs, running_system(SystemSettings(emulator, [port], table, logs)) as system:
+    with (
+        runs.locked(port) as logs,
+        running_system(SystemSettings(emulator, [port], table, logs, host, _say)) as system,
+    ):
+        runs.record(port, Run(system.api_urls[0], system.endpoint, table, aws.region()))
         _say(_welcome(system, logs, port, time.monotonic() - started))
         _watch(system, logs)
 
@@ -75,12 +82,14 @@ def _choose_emulator(environment: Mapping[str, str]) -> int | str:
 
 
 def _watch(system: System, logs: Path) -> None:
-    """Copy the Lambda's log for as long as every process runs."""
+    """Copy the Lambda's log for as long as every process runs and the emulator has what was made in it."""
+    emulator = EmulatorWatch(system.endpoint, system.provisioned)
     log = LambdaLog(system.endpoint, system.provisioned.function, logs / "lambda.log")
     while True:
         for child in system.children:
             child.require_running()
-        # An emulator that is too busy to answer is asked again; one that died is found above.
+        emulator.require_there()
+        # An emulator that is too busy to answer is asked again.
         with suppress(BotoCoreError, ClientError):
             log.copy_new_lines()
         time.sleep(_WATCH_S)
@@ -89,6 +98,7 @@ def _watch(system: System, logs: Path) -> None:
 def _welcome(system: System, logs: Path, port: int, seconds: float) -> str:
     api = system.api_urls[0]
     follow = "./taskw logs" if port == API_PORT else f"PORT={port} ./taskw logs"
+    curl = "curl --noproxy '*'" if has_proxy(os.environ) else "curl"
     return f"""\
 Ready after {seconds:.1f} s. Ctrl-C stops everything.
   API       {api}
@@ -96,7 +106,7 @@ Ready after {seconds:.1f} s. Ctrl-C stops everything.
   AWS       {system.endpoint} (emulator; table {system.provisioned.table})
   logs      {logs.relative_to(ROOT)} ({follow} follows them)
 A first account:
-  curl {api}/accounts -H 'content-type: application/json' -d '{{"username": "ada"}}'"""
+  {curl} {shlex.quote(f"{api}/accounts")} -H 'content-type: application/json' -d '{{"username": "ada"}}'"""
 
 
 def _say(text: str) -> None:

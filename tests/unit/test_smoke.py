@@ -5,14 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from stack import runs
 from stack.errors import StackError
 from stack.network import LOOPBACK, free_port, url_of
 from stack.paths import ROOT
-from stack.smoke import Address, Timeouts, smoke_test
+from stack.smoke import Address, Timeouts, main, smoke_test
 
 SHORT = Timeouts(ready_s=0.0, settle_s=0.0)
 LONG = Timeouts(ready_s=30.0, settle_s=30.0)
@@ -129,7 +131,27 @@ def test_an_address_where_nobody_answers_is_told(url: str) -> None:
         smoke_test(Address(url), SHORT)
 
 
-def test_no_address_is_one_line_and_an_exit_code() -> None:
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "Nothing runs with PORT=9. Start it with ./taskw up. Or say with API_URL where the API is."),
+        ({"ENV": "aws"}, "Say with API_URL where the API is."),
+    ],
+)
+def test_no_api_is_one_line_and_an_exit_code(environment: dict[str, str], said: str) -> None:
     command = [sys.executable, "-m", "stack.smoke"]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  # ours
-    assert (answer.returncode, answer.stderr) == (1, "smoke: say with API_URL where the API is.\n")
+    answer = subprocess.run(  # noqa: S603  # ours
+        command, cwd=ROOT, env={"PORT": "9", **environment}, capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stderr) == (1, f"smoke: {said}\n")
+
+
+def test_without_an_address_it_finds_the_api_that_runs(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runs, "LOGS", tmp_path)
+    monkeypatch.setenv("PORT", "8123")
+    with runs.locked(8123):
+        runs.record(8123, runs.Run(api.url, "http://emulator", "table", "us-east-1"))
+        assert main([]) == 0
+    assert "POST /services" in api.requests

@@ -1,0 +1,1 @@
+"""Tests that need a LocalStack, which they do not bring along."""
