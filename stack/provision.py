@@ -181,7 +181,7 @@ def _provision_function(
         "Runtime": "python3.13",
         "Handler": "stream_lambda.handler.handle",
         "Role": _ROLE,
-        "MemorySize": 256,
+        "MemorySize": 1769,
         "Timeout": 60,
         # Emulators add an AWS_ENDPOINT_URL that can be reached from where they run the function.
         "Environment": {"Variables": variables},

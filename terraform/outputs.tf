@@ -1,31 +1,36 @@
 output "api_url" {
-  description = "Address of the API; with a certificate, point its host name there."
-  value       = module.api.url
+  description = "Address of the API; with a certificate, point its host name there. null without the API."
+  value       = one(module.api[*].url)
 }
 
 output "repository_url" {
-  description = "Where to push the API's image to."
-  value       = module.api.repository_url
+  description = "Where to push the API's image to; null without the API."
+  value       = one(module.api[*].repository_url)
 }
 
 output "cluster_name" {
-  description = "Name of the ECS cluster."
-  value       = module.api.cluster_name
+  description = "Name of the ECS cluster; null without the API."
+  value       = one(module.api[*].cluster_name)
 }
 
 output "service_name" {
   description = "Name of the ECS service; null before the first image."
-  value       = module.api.service_name
+  value       = one(module.api[*].service_name)
 }
 
 output "task_definition" {
   description = "ARN of the task definition that the service is to run; null before the first image."
-  value       = module.api.task_definition
+  value       = one(module.api[*].task_definition)
 }
 
 output "api_image" {
   description = "The image that the service is to run; null before the first one."
   value       = var.api_image
+}
+
+output "served_image" {
+  description = "The image that served last, which sweeps run; null before the first."
+  value       = var.served_image
 }
 
 output "architecture" {

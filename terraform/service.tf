@@ -1,13 +1,15 @@
 module "api" {
   source = "./modules/api"
+  count  = var.api ? 1 : 0
 
   name                     = var.name
   region                   = var.region
   account_id               = data.aws_caller_identity.current.account_id
-  network                  = module.network
+  network                  = module.network[0]
   table_name               = module.table.name
   table_arn                = module.table.arn
   image                    = var.api_image
+  served_image             = var.served_image
   architecture             = var.architecture
   task_cpu                 = var.api_task_cpu
   task_memory_mib          = var.api_task_memory_mib

@@ -49,6 +49,17 @@ variable "lambda_zip" {
   }
 }
 
+variable "lambda_memory_mib" {
+  description = "Memory of the stream Lambda, in MiB. CPU comes with it: 1769 are one vCPU."
+  type        = number
+  default     = 1769
+
+  validation {
+    condition     = var.lambda_memory_mib >= 128 && var.lambda_memory_mib <= 10240 && floor(var.lambda_memory_mib) == var.lambda_memory_mib
+    error_message = "lambda_memory_mib must be a whole number from 128 to 10240, as Lambda has no other sizes; 1769 give it one vCPU."
+  }
+}
+
 variable "tumbling_window_s" {
   description = "Seconds of the stream's tumbling window. AWS names the shard only with one, and the Lambda then insists on it. 0, for emulators, is no window."
   type        = number
@@ -78,6 +89,12 @@ variable "architecture" {
 
 # API
 
+variable "api" {
+  description = "Whether there is the API: network, repository, service, load balancer and sweeps. LocalStack's community edition has no ECS, ECR and load balancers: false leaves table, stream, Lambda and queue."
+  type        = bool
+  default     = true
+}
+
 variable "api_image" {
   description = "The API's image, with a tag or a digest; null (before the first push) makes everything but the service."
   type        = string
@@ -86,6 +103,17 @@ variable "api_image" {
   validation {
     condition     = var.api_image == null || can(regex("^[a-z0-9][^\\s]*(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", var.api_image))
     error_message = "api_image must name an image with a tag or a digest, such as the output repository_url followed by :v1."
+  }
+}
+
+variable "served_image" {
+  description = "The API's image that served last, which sweeps run and later applies keep: ./taskw deploy sets it. null (before the first) makes no sweeps."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.served_image == null || can(regex("^[a-z0-9][^\\s]*(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", var.served_image))
+    error_message = "served_image must name an image with a tag or a digest, such as the api_image that was deployed before."
   }
 }
 
@@ -112,7 +140,7 @@ variable "api_task_memory_mib" {
 }
 
 variable "api_autoscaling" {
-  description = "Whether the number of tasks follows the load; else it stays at api_tasks_min."
+  description = "Whether the number of tasks follows the load; else it is api_tasks_min. To switch replaces the service: nothing serves for about a minute."
   type        = bool
   default     = true
 }
@@ -223,12 +251,12 @@ variable "vpc_cidr" {
 }
 
 variable "zones" {
-  description = "Letters of the availability zones to spread over, two to four. Each adds to the price of the endpoints."
+  description = "Letters of the availability zones to spread over, two to four. null takes the first two that the account has in the region. Each adds to the price of the endpoints."
   type        = list(string)
-  default     = ["a", "b"]
+  default     = null
 
   validation {
-    condition     = length(distinct(var.zones)) == length(var.zones) && contains([2, 3, 4], length(var.zones)) && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
+    condition     = var.zones == null ? true : length(distinct(var.zones)) == length(var.zones) && contains([2, 3, 4], length(var.zones)) && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
     error_message = "zones must be two to four letters, such as [\"a\", \"b\"]: a load balancer needs two zones."
   }
 }
@@ -244,6 +272,17 @@ variable "interface_endpoints" {
   }
 }
 
+variable "endpoint_policies" {
+  description = "Whether the gateway endpoints lead only to the table and to ECR's layers."
+  type        = bool
+  default     = true
+
+  validation {
+    condition     = var.endpoint_policies || var.endpoint_url != null
+    error_message = "endpoint_policies must be true on AWS: through a gateway without a policy, anything can be carried to any account."
+  }
+}
+
 variable "public" {
   description = "Whether the load balancer is on the internet. The API asks nobody who they are: see allowed_cidrs."
   type        = bool
@@ -256,14 +295,26 @@ variable "allowed_cidrs" {
   default     = []
 
   validation {
-    condition     = alltrue([for cidr in var.allowed_cidrs : try(cidrhost(cidr, 0) == split("/", cidr)[0], false)])
+    condition     = alltrue([for cidr in var.allowed_cidrs : !strcontains(cidr, ":") && try(cidrhost(cidr, 0) == split("/", cidr)[0], false)])
     error_message = "allowed_cidrs must be IPv4 networks that begin at their own address, such as 203.0.113.0/24 or, for one host, 203.0.113.7/32."
   }
 
   validation {
-    condition     = var.certificate_arn != null || !anytrue([for cidr in var.allowed_cidrs : endswith(cidr, "/0")])
+    # Two halves are the whole, too: nobody has a network larger than /8.
+    condition     = var.allow_everyone || alltrue([for cidr in var.allowed_cidrs : try(tonumber(split("/", cidr)[1]) >= 8, true)])
+    error_message = "allowed_cidrs must not be the whole internet, or a network larger than /8: the API asks nobody who they are. Name the callers' networks, or set allow_everyone to true if everybody is to read and change every account."
+  }
+
+  validation {
+    condition     = var.certificate_arn != null || alltrue([for cidr in var.allowed_cidrs : try(tonumber(split("/", cidr)[1]) >= 8, true)])
     error_message = "allowed_cidrs must not be the whole internet without a certificate_arn: name the callers' networks, or serve HTTPS."
   }
+}
+
+variable "allow_everyone" {
+  description = "Whether allowed_cidrs may hold the whole internet. The API asks nobody who they are: everybody may then read and change every account."
+  type        = bool
+  default     = false
 }
 
 variable "certificate_arn" {

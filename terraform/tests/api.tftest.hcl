@@ -36,7 +36,8 @@ variables {
   account_id               = "111122223333"
   table_name               = "counting"
   table_arn                = "arn:aws:dynamodb:us-east-1:111122223333:table/counting"
-  image                    = "counting:v1"
+  image                    = "counting:v2"
+  served_image             = "counting:v1"
   architecture             = "arm64"
   task_cpu                 = 1024
   task_memory_mib          = 2048
@@ -129,10 +130,102 @@ run "a_bad_deploy_is_rolled_back_and_no_task_is_missing_meanwhile" {
     condition = (
       aws_ecs_service.this[0].deployment_circuit_breaker[0].enable &&
       aws_ecs_service.this[0].deployment_circuit_breaker[0].rollback &&
-      aws_ecs_service.this[0].deployment_minimum_healthy_percent == 100 &&
-      aws_lb_target_group.this.health_check[0].path == "/ready"
+      aws_ecs_service.this[0].deployment_minimum_healthy_percent == 100
     )
-    error_message = "Deploys roll, and only onto tasks that are ready."
+    error_message = "Deploys roll, and back when the new tasks are not healthy."
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this[0].skip_destroy && aws_ecs_task_definition.sweep[0].skip_destroy
+    error_message = "The version before must stay, to go back to."
+  }
+}
+
+run "trouble_of_the_table_replaces_no_task" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition     = aws_lb_target_group.this.health_check[0].path == "/health"
+    error_message = "/ready reads the table: while DynamoDB is in trouble, ECS would replace every task."
+  }
+}
+
+run "without_autoscaling_the_number_of_tasks_is_that_of_the_variable" {
+  module { source = "./modules/api" }
+  variables { autoscaling = false }
+
+  assert {
+    condition     = length(aws_ecs_service.this) == 0 && aws_ecs_service.fixed[0].desired_count == 2 && output.service_name == "counting-api-fixed"
+    error_message = "The service whose number of tasks Terraform keeps is the one to be made."
+  }
+}
+
+# Goes on where the run before ended.
+run "another_number_is_another_number" {
+  module { source = "./modules/api" }
+  variables {
+    autoscaling = false
+    tasks_min   = 3
+  }
+
+  assert {
+    condition     = aws_ecs_service.fixed[0].desired_count == 3
+    error_message = "The number of tasks is ignored once the service is there."
+  }
+}
+
+run "with_autoscaling_the_number_of_tasks_is_left_alone" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition     = aws_ecs_service.this[0].desired_count == 2
+    error_message = "A service begins with the least number of tasks."
+  }
+}
+
+# Goes on where the run before ended.
+run "with_autoscaling_another_least_number_does_not_take_tasks_away" {
+  module { source = "./modules/api" }
+  variables { tasks_min = 1 }
+
+  assert {
+    condition     = aws_ecs_service.this[0].desired_count == 2 && aws_appautoscaling_target.this[0].min_capacity == 1
+    error_message = "How many tasks there are is autoscaling's matter."
+  }
+}
+
+run "names_of_the_whole_account_carry_the_region" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition     = alltrue([for role in [aws_iam_role.task, aws_iam_role.execution, aws_iam_role.scheduler] : endswith(role.name, "-us-east-1")])
+    error_message = "The same name in a second region would meet these roles."
+  }
+}
+
+run "a_log_that_blocks_does_not_stop_the_api_and_no_metric_of_a_sweep_is_lost" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition = {
+      for name, value in jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].logConfiguration.options : name => value
+      if contains(["mode", "max-buffer-size"], name)
+    } == { mode = "non-blocking", max-buffer-size = "25m" }
+    error_message = "The API must go on when CloudWatch does not."
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.sweep[0].container_definitions)[0].logConfiguration.options.mode == "blocking"
+    error_message = "A buffer that is full drops the lines that the metrics are made of."
+  }
+}
+
+run "images_do_not_pile_up" {
+  module { source = "./modules/api" }
+
+  assert {
+    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : [rule.selection.tagStatus, rule.selection.countNumber]] == [["untagged", 1], ["any", 100]]
+    error_message = "Images that nobody goes back to are to expire."
   }
 }
 
@@ -177,28 +270,42 @@ run "the_container_can_do_nothing_that_it_need_not_and_stops_when_told" {
   }
 }
 
-run "sweeps_are_tasks_of_the_same_definition" {
+run "sweeps_are_tasks_of_the_image_that_served_last" {
   module { source = "./modules/api" }
   variables { log_level = "ERROR" }
 
   assert {
     condition = (
       aws_scheduler_schedule.sweep[0].schedule_expression == "rate(15 minutes)" &&
-      aws_scheduler_schedule.sweep[0].target[0].ecs_parameters[0].task_definition_arn == aws_ecs_task_definition.this[0].arn &&
-      jsondecode(aws_scheduler_schedule.sweep[0].target[0].input) == {
-        containerOverrides = [{
-          name        = "api"
-          command     = ["/opt/venv/bin/python", "-m", "api.sweep"]
-          environment = [{ name = "LOG_LEVEL", value = "INFO" }]
-        }]
-      }
+      aws_scheduler_schedule.sweep[0].target[0].ecs_parameters[0].task_definition_arn == aws_ecs_task_definition.sweep[0].arn
     )
-    error_message = "Every 15 minutes the API's own image is to run api.sweep, and to log its report on any log_level."
+    error_message = "Every 15 minutes there is to be a sweep."
   }
 
   assert {
-    condition     = jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].name == "api"
-    error_message = "The sweep overrides the command of a container of another name."
+    condition = (
+      jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].image == "counting:v2" &&
+      jsondecode(aws_ecs_task_definition.sweep[0].container_definitions)[0].image == "counting:v1"
+    )
+    error_message = "An image that is just being tried must not heal."
+  }
+
+  assert {
+    condition = (
+      jsondecode(aws_ecs_task_definition.sweep[0].container_definitions)[0].command == ["/opt/venv/bin/python", "-m", "api.sweep"] &&
+      contains([for pair in jsondecode(aws_ecs_task_definition.sweep[0].container_definitions)[0].environment : "${pair.name}=${pair.value}"], "LOG_LEVEL=INFO")
+    )
+    error_message = "A sweep is to run api.sweep, and to log its report on any log_level."
+  }
+}
+
+run "before_an_image_served_there_are_no_sweeps" {
+  module { source = "./modules/api" }
+  variables { served_image = null }
+
+  assert {
+    condition     = length(aws_scheduler_schedule.sweep) + length(aws_ecs_task_definition.sweep) == 0 && length(aws_ecs_service.this) == 1
+    error_message = "The first image is to be tried before it heals."
   }
 }
 
@@ -211,7 +318,7 @@ run "the_scheduler_may_run_this_task_and_nothing_else" {
         Sid       = "RunTask"
         Effect    = "Allow"
         Action    = ["ecs:RunTask"]
-        Resource  = ["arn:aws:ecs:us-east-1:111122223333:task-definition/counting:*"]
+        Resource  = ["arn:aws:ecs:us-east-1:111122223333:task-definition/counting-sweep:*"]
         Condition = { ArnEquals = { "ecs:cluster" = "arn:aws:ecs:us-east-1:111122223333:cluster/counting" } }
       },
       {
@@ -276,10 +383,13 @@ run "with_a_certificate_plain_http_redirects" {
 
 run "before_the_first_image_there_is_no_service" {
   module { source = "./modules/api" }
-  variables { image = null }
+  variables {
+    image        = null
+    served_image = null
+  }
 
   assert {
-    condition     = length(aws_ecs_service.this) + length(aws_ecs_task_definition.this) + length(aws_appautoscaling_target.this) + length(aws_scheduler_schedule.sweep) == 0
+    condition     = length(aws_ecs_service.this) + length(aws_ecs_service.fixed) + length(aws_ecs_task_definition.this) + length(aws_appautoscaling_target.this) + length(aws_scheduler_schedule.sweep) == 0
     error_message = "A service of an image that is not there would fail for ever."
   }
 }

@@ -1,6 +1,14 @@
 # Bad input stops at plan time. Each run breaks one variable; the pytest suite reads what the messages say.
 
-mock_provider "aws" {}
+mock_provider "aws" {
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["us-east-1b", "us-east-1c", "us-east-1d"] }
+  }
+
+  mock_resource "aws_dynamodb_table" {
+    defaults = { arn = "arn:aws:dynamodb:us-east-1:111122223333:table/distributed-counter" }
+  }
+}
 
 variables {
   region     = "us-east-1"
@@ -47,6 +55,12 @@ run "refuses_aws_without_interface_endpoints" {
   expect_failures = [var.interface_endpoints]
 }
 
+run "refuses_aws_without_policies_of_endpoints" {
+  command = plan
+  variables { endpoint_policies = false }
+  expect_failures = [var.endpoint_policies]
+}
+
 run "refuses_a_network_that_is_none" {
   command = plan
   variables { vpc_cidr = "10.20.0.0" }
@@ -83,13 +97,72 @@ run "refuses_the_whole_internet_without_tls" {
   expect_failures = [var.allowed_cidrs]
 }
 
-run "accepts_the_whole_internet_with_tls" {
+run "refuses_the_whole_internet_without_tls_even_if_it_is_meant" {
+  command = plan
+  variables {
+    allowed_cidrs  = ["0.0.0.0/0"]
+    allow_everyone = true
+  }
+  expect_failures = [var.allowed_cidrs]
+}
+
+run "refuses_the_whole_internet_with_tls_unless_it_is_meant" {
   command = plan
   variables {
     public          = true
     allowed_cidrs   = ["0.0.0.0/0"]
     certificate_arn = "arn:aws:acm:us-east-1:111122223333:certificate/some"
   }
+  expect_failures = [var.allowed_cidrs]
+}
+
+run "refuses_the_whole_internet_in_two_halves" {
+  command = plan
+  variables {
+    public          = true
+    allowed_cidrs   = ["0.0.0.0/1", "128.0.0.0/1"]
+    certificate_arn = "arn:aws:acm:us-east-1:111122223333:certificate/some"
+  }
+  expect_failures = [var.allowed_cidrs]
+}
+
+run "refuses_the_whole_internet_of_version_6" {
+  command = plan
+  variables {
+    public          = true
+    allowed_cidrs   = ["::/0"]
+    certificate_arn = "arn:aws:acm:us-east-1:111122223333:certificate/some"
+    allow_everyone  = true
+  }
+  expect_failures = [var.allowed_cidrs]
+}
+
+run "accepts_the_whole_internet_with_tls_if_it_is_meant" {
+  command = plan
+  variables {
+    public          = true
+    allowed_cidrs   = ["0.0.0.0/0"]
+    certificate_arn = "arn:aws:acm:us-east-1:111122223333:certificate/some"
+    allow_everyone  = true
+  }
+}
+
+run "refuses_memory_that_lambda_does_not_have" {
+  command = plan
+  variables { lambda_memory_mib = 10241 }
+  expect_failures = [var.lambda_memory_mib]
+}
+
+run "refuses_memory_that_is_no_number_of_mib" {
+  command = plan
+  variables { lambda_memory_mib = 1769.5 }
+  expect_failures = [var.lambda_memory_mib]
+}
+
+run "refuses_a_served_image_without_a_tag" {
+  command = plan
+  variables { served_image = "distributed-counter" }
+  expect_failures = [var.served_image]
 }
 
 run "refuses_a_certificate_that_is_none" {

@@ -20,6 +20,9 @@ mock_provider "aws" {
 
 variables {
   name               = "settling"
+  region             = "us-east-1"
+  memory_mib         = 1769
+  metrics            = true
   table_name         = "settling"
   table_arn          = "arn:aws:dynamodb:us-east-1:111122223333:table/settling"
   stream_arn         = "arn:aws:dynamodb:us-east-1:111122223333:table/settling/stream/2026-01-01T00:00:00.000"
@@ -109,5 +112,42 @@ run "the_function_may_do_its_work_and_nothing_else" {
   assert {
     condition     = alltrue([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Effect == "Allow"])
     error_message = "Statements allow."
+  }
+}
+
+run "it_has_the_memory_that_it_is_given_and_cpu_with_it" {
+  module { source = "./modules/stream_lambda" }
+
+  assert {
+    condition     = aws_lambda_function.this.memory_size == 1769
+    error_message = "Its CPU is by its memory: with 256 MiB it settles a sixth of what one vCPU does."
+  }
+}
+
+run "its_role_carries_the_region" {
+  module { source = "./modules/stream_lambda" }
+
+  assert {
+    condition     = aws_iam_role.this.name == "settling-settle-us-east-1"
+    error_message = "The same name in a second region would meet this role."
+  }
+}
+
+run "the_mapping_tells_that_it_reads" {
+  module { source = "./modules/stream_lambda" }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.stream.metrics_config[0].metrics == toset(["EventCount"])
+    error_message = "The alarm on a mapping that is off has no metric."
+  }
+}
+
+run "an_emulator_is_not_asked_for_metrics" {
+  module { source = "./modules/stream_lambda" }
+  variables { metrics = false }
+
+  assert {
+    condition     = length(aws_lambda_event_source_mapping.stream.metrics_config) == 0
+    error_message = "Each plan would ask for them anew."
   }
 }

@@ -5,8 +5,10 @@ mock_provider "aws" {}
 variables {
   name                    = "watched"
   region                  = "us-east-1"
+  api                     = true
   table_name              = "watched-table"
   function_name           = "watched-settle"
+  mapping_id              = "0a1b"
   function_log_group_name = "/aws/lambda/watched-settle"
   api_log_group_name      = "/ecs/watched"
   sweep_interval_minutes  = 15
@@ -28,7 +30,10 @@ run "there_is_an_alarm_for_each_thing_that_goes_wrong" {
       "watched-dead-letters",
       "watched-drift",
       "watched-iterator-age",
+      "watched-lambda-errors",
+      "watched-lambda-throttles",
       "watched-malformed-records",
+      "watched-mapping",
       "watched-throttled-requests",
       "watched-unhealthy-targets",
     ])
@@ -120,5 +125,39 @@ run "the_dashboard_fits_its_grid" {
   assert {
     condition     = alltrue([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : widget.x + widget.width <= 24])
     error_message = "A widget hangs over the edge."
+  }
+}
+
+run "a_mapping_that_reads_nothing_is_one_that_is_off" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.mapping[0].metric_name == "PolledEventCount" &&
+      aws_cloudwatch_metric_alarm.mapping[0].statistic == "SampleCount" &&
+      aws_cloudwatch_metric_alarm.mapping[0].dimensions == tomap({ EventSourceMappingUUID = "0a1b" }) &&
+      aws_cloudwatch_metric_alarm.mapping[0].treat_missing_data == "breaching"
+    )
+    error_message = "A mapping that is off reports nothing, and that is bad news."
+  }
+}
+
+run "the_function_s_errors_and_throttles_are_watched" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition = [for alarm in ["lambda-errors", "lambda-throttles"] : [
+      aws_cloudwatch_metric_alarm.single[alarm].metric_name, aws_cloudwatch_metric_alarm.single[alarm].dimensions.FunctionName
+    ]] == [["Errors", "watched-settle"], ["Throttles", "watched-settle"]]
+    error_message = "The alarms watch other metrics."
+  }
+}
+
+run "the_dashboard_s_name_carries_the_region" {
+  module { source = "./modules/observability" }
+
+  assert {
+    condition     = output.dashboard_name == "watched-us-east-1"
+    error_message = "The same name in a second region would overwrite this dashboard."
   }
 }

@@ -69,6 +69,7 @@ def variables(emulator: str) -> tuple[str, ...]:
         "-var-file=local.tfvars",
         f"-var=endpoint_url={emulator}",
         "-var=api_image=distributed-counter:test",
+        "-var=served_image=distributed-counter:test",
         "-var=api_tasks_min=0",
     )
 

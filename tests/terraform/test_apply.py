@@ -8,9 +8,13 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+import boto3
 import httpx
 
 from stack import aws
+from stack.cloud import Cloud
+from stack.deploy import Deployment, Place
+from stack.infra import Outputs, keep_image
 from stack.network import free_port, url_of
 from stack.processes import running
 from stack.provision import provision
@@ -23,10 +27,8 @@ _SETTLE_S = 30
 _DIFFERENCES: dict[str, tuple[object, object]] = {
     # Only a person in AWS's console reads it.
     "function.Description": ("", "Settles the counters of TABLE from its stream, exactly once"),
-    # `up` leaves it to the emulator, which runs the function in its own Python; the zip is for any machine.
-    "function.Architectures": (["x86_64"], ["arm64"]),
     # Emulators never ask a role anything, so `up` makes none.
-    "function.Role": ("arn:aws:iam::000000000000:role/settle", "arn:aws:iam::000000000000:role/TABLE-settle"),
+    "function.Role": ("arn:aws:iam::000000000000:role/settle", "arn:aws:iam::000000000000:role/TABLE-settle-us-east-1"),
     # The provider always sets the size that was the largest for long; stream_lambda/dead_letters.py stays below it.
     "queue.MaximumMessageSize": ("1048576", "262144"),
     # Encryption with AWS's key in the account, instead of its own: an emulator encrypts nothing.
@@ -92,6 +94,44 @@ def test_it_makes_what_up_makes(applied: Applied) -> None:
     terraform = _describe(applied.endpoint, applied.table, applied.function)
     differences = {path: (up.get(path), terraform.get(path)) for path in up.keys() | terraform.keys()}
     assert {path: pair for path, pair in differences.items() if pair[0] != pair[1]} == _DIFFERENCES
+
+
+def test_sweeps_and_later_applies_get_an_image_only_once_it_served(applied: Applied) -> None:
+    """As long as the new image is tried, and for good when it fails, they stay with the one before."""
+    place = Place(applied.endpoint, "tried", "x86_64")
+    steps = Deployment(place, applied.terraform, Cloud(applied.endpoint), [*applied.variables, "-auto-approve"])
+
+    steps.apply("distributed-counter:tried", "distributed-counter:test")
+    outputs = applied.terraform.outputs()
+    assert outputs is not None
+    assert outputs.task_definition is not None
+    assert _image_of(applied.endpoint, outputs.task_definition) == "distributed-counter:tried"
+    assert _swept_image(applied.endpoint, outputs) == "distributed-counter:test"
+    assert keep_image(outputs) == [
+        "-var=api_image=distributed-counter:test",
+        "-var=served_image=distributed-counter:test",
+    ]
+
+    steps.record("distributed-counter:tried")
+    outputs = applied.terraform.outputs()
+    assert outputs is not None
+    assert _swept_image(applied.endpoint, outputs) == "distributed-counter:tried"
+    assert keep_image(outputs) == [f"-var={name}=distributed-counter:tried" for name in ("api_image", "served_image")]
+
+
+def _swept_image(endpoint: str, outputs: Outputs) -> str:
+    """Return the image that the schedule runs."""
+    scheduler = boto3.client("scheduler", region_name=outputs.region, endpoint_url=endpoint)
+    target = scheduler.get_schedule(Name=f"{outputs.cluster_name}-sweep")["Target"]
+    return _image_of(endpoint, target["EcsParameters"]["TaskDefinitionArn"])
+
+
+def _image_of(endpoint: str, task_definition: str) -> str:
+    ecs = Cloud(endpoint).ecs(task_definition.split(":")[3])
+    (container,) = ecs.describe_task_definition(taskDefinition=task_definition)["taskDefinition"][
+        "containerDefinitions"
+    ]
+    return container["image"]
 
 
 def test_destroy_leaves_nothing(applied: Applied) -> None:

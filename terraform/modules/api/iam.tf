@@ -55,8 +55,9 @@ locals {
   }
 }
 
+# Roles are of the whole account, everything else is of one region.
 resource "aws_iam_role" "task" {
-  name               = "${var.name}-api"
+  name               = "${var.name}-api-${var.region}"
   description        = "What the API of ${var.name} may do"
   assume_role_policy = local.assume_role_policy
 }
@@ -68,7 +69,7 @@ resource "aws_iam_role_policy" "task" {
 }
 
 resource "aws_iam_role" "execution" {
-  name               = "${var.name}-api-execution"
+  name               = "${var.name}-api-execution-${var.region}"
   description        = "What Fargate may do to start the API of ${var.name}"
   assume_role_policy = local.assume_role_policy
 }

@@ -26,8 +26,9 @@ resource "aws_lb_target_group" "this" {
   # Requests that are under way get their deadline before the task is told to stop.
   deregistration_delay = ceil(var.operation_deadline_ms / 1000) + 5
 
+  # Not /ready, which reads the table: ECS replaces what is unhealthy here, and no new task mends the table's trouble.
   health_check {
-    path                = "/ready"
+    path                = "/health"
     matcher             = "200"
     interval            = 10
     timeout             = 5

@@ -24,6 +24,28 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
+# Old versions stay at hand for going back to, but not for ever: storage costs by size.
+resource "aws_ecr_lifecycle_policy" "this" {
+  repository = aws_ecr_repository.this.name
+
+  policy = jsonencode({
+    rules = [
+      {
+        rulePriority = 1
+        description  = "Leftovers of pushes"
+        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 1 }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 2
+        description  = "All but the last versions"
+        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 100 }
+        action       = { type = "expire" }
+      },
+    ]
+  })
+}
+
 resource "aws_cloudwatch_log_group" "this" {
   # checkov:skip=CKV_AWS_158:AWS's key encrypts it, and ids and numbers are all it holds.
   name              = "/ecs/${var.name}"
@@ -49,28 +71,21 @@ resource "aws_ecs_task_definition" "this" {
   memory                   = var.task_memory_mib
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
+  skip_destroy             = true # A rollback goes to the version before.
 
   runtime_platform {
     operating_system_family = "LINUX"
     cpu_architecture        = upper(var.architecture)
   }
 
-  container_definitions = jsonencode([{
-    name      = "api"
-    image     = var.image
-    essential = true
+  container_definitions = jsonencode([merge(local.container, {
+    name  = "api"
+    image = var.image
 
-    portMappings           = [{ containerPort = local.port, protocol = "tcp" }]
-    readonlyRootFilesystem = true
-    stopTimeout            = local.stop_timeout_s
+    portMappings = [{ containerPort = local.port, protocol = "tcp" }]
+    stopTimeout  = local.stop_timeout_s
 
-    linuxParameters = {
-      # The kernel keeps signals from a first process that has not asked for them yet: docs/docker.md.
-      initProcessEnabled = true
-      capabilities       = { drop = ["ALL"] }
-    }
-
-    # Alive, not ready: that is the load balancer's question. ECS ignores what the image says about it.
+    # Alive, not ready, like the load balancer's question. ECS ignores what the image says about it.
     healthCheck = {
       command     = ["CMD", local.python, "-m", "api.probe", "/health"]
       interval    = 10
@@ -81,18 +96,34 @@ resource "aws_ecs_task_definition" "this" {
 
     environment = [for name, value in merge(local.environment, var.environment) : { name = name, value = value }]
 
-    logConfiguration = {
-      logDriver = "awslogs"
-      options = {
-        "awslogs-group"         = aws_cloudwatch_log_group.this.name
-        "awslogs-region"        = var.region
-        "awslogs-stream-prefix" = "api"
-      }
-    }
-  }])
+    # When CloudWatch cannot be reached, the API loses lines rather than stop; no metric is made of its lines. 25 MiB hold
+    # some 80,000 of them.
+    logConfiguration = merge(local.log, { options = merge(local.log.options, { mode = "non-blocking", max-buffer-size = "25m" }) })
+  })])
 }
 
 locals {
+  # What API and sweeps have in common.
+  container = {
+    essential              = true
+    readonlyRootFilesystem = true
+
+    linuxParameters = {
+      # The kernel keeps signals from a first process that has not asked for them yet: docs/docker.md.
+      initProcessEnabled = true
+      capabilities       = { drop = ["ALL"] }
+    }
+  }
+
+  log = {
+    logDriver = "awslogs"
+    options = {
+      awslogs-group         = aws_cloudwatch_log_group.this.name
+      awslogs-region        = var.region
+      awslogs-stream-prefix = "api"
+    }
+  }
+
   environment = {
     AWS_REGION            = var.region
     HOST                  = "0.0.0.0"
@@ -104,44 +135,3 @@ locals {
   }
 }
 
-resource "aws_ecs_service" "this" {
-  count = var.image == null ? 0 : 1
-
-  name             = "${var.name}-api"
-  cluster          = aws_ecs_cluster.this.id
-  task_definition  = aws_ecs_task_definition.this[0].arn
-  desired_count    = var.tasks_min
-  launch_type      = "FARGATE"
-  platform_version = "LATEST"
-
-  # New tasks must be healthy before old ones go.
-  deployment_minimum_healthy_percent = 100
-  deployment_maximum_percent         = 200
-  health_check_grace_period_seconds  = 30
-  availability_zone_rebalancing      = "ENABLED"
-
-  deployment_circuit_breaker {
-    enable   = true
-    rollback = true
-  }
-
-  network_configuration {
-    subnets          = var.network.private_subnet_ids
-    security_groups  = [aws_security_group.task.id]
-    assign_public_ip = false
-  }
-
-  load_balancer {
-    target_group_arn = aws_lb_target_group.this.arn
-    container_name   = "api"
-    container_port   = local.port
-  }
-
-  lifecycle {
-    # The first is autoscaling's from then on; the second only some emulators do not report.
-    ignore_changes = [desired_count, availability_zone_rebalancing]
-  }
-
-  # A target group that no listener uses cannot have a service; a task without permissions cannot start.
-  depends_on = [aws_lb_listener.http, aws_lb_listener.https, aws_iam_role_policy.task, aws_iam_role_policy.execution]
-}

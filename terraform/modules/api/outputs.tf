@@ -15,7 +15,7 @@ output "cluster_name" {
 
 output "service_name" {
   description = "Name of the ECS service; null as long as there is none."
-  value       = one(aws_ecs_service.this[*].name)
+  value       = try(local.service.name, null)
 }
 
 output "task_definition" {

@@ -1,8 +1,41 @@
 # Heals what drifted and reports how far best_effort and eventual are apart: python -m api.sweep, in a task of its own.
+# It is of the image that served last: one that is just being tried must not heal.
+
+resource "aws_ecs_task_definition" "sweep" {
+  count = var.served_image == null ? 0 : 1
+
+  family                   = "${var.name}-sweep"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = var.task_cpu
+  memory                   = var.task_memory_mib
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+  skip_destroy             = true # A sweep that has just been started goes on with it.
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = upper(var.architecture)
+  }
+
+  container_definitions = jsonencode([merge(local.container, {
+    name    = "sweep"
+    image   = var.served_image
+    command = [local.python, "-m", "api.sweep"]
+
+    environment = [
+      # The metrics are made of what it logs on this level.
+      for name, value in merge(local.environment, { LOG_LEVEL = "INFO" }, var.environment) : { name = name, value = value }
+    ]
+
+    # Metrics are made of its lines, so it waits until they are written rather than lose one.
+    logConfiguration = merge(local.log, { options = merge(local.log.options, { mode = "blocking" }) })
+  })])
+}
 
 resource "aws_scheduler_schedule" "sweep" {
   # checkov:skip=CKV_AWS_297:AWS's key encrypts it, and a command is all it holds.
-  count = var.image == null ? 0 : 1
+  count = var.served_image == null ? 0 : 1
 
   name                = "${var.name}-sweep"
   description         = "Sweeps the counters of ${var.table_name}"
@@ -16,17 +49,8 @@ resource "aws_scheduler_schedule" "sweep" {
     arn      = aws_ecs_cluster.this.arn
     role_arn = aws_iam_role.scheduler.arn
 
-    input = jsonencode({
-      containerOverrides = [{
-        name    = "api"
-        command = [local.python, "-m", "api.sweep"]
-        # The metrics are made of what it logs on this level.
-        environment = [{ name = "LOG_LEVEL", value = "INFO" }]
-      }]
-    })
-
     ecs_parameters {
-      task_definition_arn = aws_ecs_task_definition.this[0].arn
+      task_definition_arn = aws_ecs_task_definition.sweep[0].arn
       launch_type         = "FARGATE"
 
       network_configuration {
@@ -55,7 +79,7 @@ locals {
         Sid       = "RunTask"
         Effect    = "Allow"
         Action    = ["ecs:RunTask"]
-        Resource  = ["arn:${local.partition}:ecs:${var.region}:${var.account_id}:task-definition/${var.name}:*"]
+        Resource  = ["arn:${local.partition}:ecs:${var.region}:${var.account_id}:task-definition/${var.name}-sweep:*"]
         Condition = { ArnEquals = { "ecs:cluster" = aws_ecs_cluster.this.arn } }
       },
       {
@@ -72,7 +96,7 @@ locals {
 }
 
 resource "aws_iam_role" "scheduler" {
-  name        = "${var.name}-scheduler"
+  name        = "${var.name}-scheduler-${var.region}"
   description = "What the scheduler may do to sweep the counters of ${var.name}"
 
   assume_role_policy = jsonencode({

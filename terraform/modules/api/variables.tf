@@ -38,6 +38,11 @@ variable "image" {
   type        = string
 }
 
+variable "served_image" {
+  description = "The image that served last, which sweeps run; null as long as there is none, and then no schedule is made."
+  type        = string
+}
+
 variable "architecture" {
   description = "Machine type of the image: arm64 or x86_64."
   type        = string
@@ -54,7 +59,7 @@ variable "task_memory_mib" {
 }
 
 variable "autoscaling" {
-  description = "Whether the number of tasks follows the load; else it stays at tasks_min."
+  description = "Whether the number of tasks follows the load; else it is tasks_min."
   type        = bool
 }
 

@@ -1,11 +1,33 @@
-# Gateway endpoints cost nothing. ECR keeps an image's layers in S3.
+locals {
+  # All that the tasks need of each: with stolen credentials of another account, nobody gets data out through them.
+  reachable = {
+    dynamodb = { actions = ["dynamodb:*"], resource = var.table_arn }
+    # Where ECR keeps the layers of images.
+    s3 = {
+      actions  = ["s3:GetObject"]
+      resource = "arn:${split(":", var.table_arn)[1]}:s3:::prod-${var.region}-starport-layer-bucket/*"
+    }
+  }
+}
+
+# Gateway endpoints cost nothing.
 resource "aws_vpc_endpoint" "gateway" {
-  for_each = toset(["dynamodb", "s3"])
+  for_each = local.reachable
 
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.region}.${each.key}"
   vpc_endpoint_type = "Gateway"
   route_table_ids   = [aws_route_table.private.id]
+
+  policy = !var.endpoint_policies ? null : jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = each.value.actions
+      Resource  = [each.value.resource]
+    }]
+  })
 
   tags = { Name = "${var.name}-${each.key}" }
 }

@@ -1,7 +1,31 @@
 # The tasks' subnets have no route to the internet: what they need of AWS, they reach through endpoints.
 
+# Not every region has a zone of each letter, and not every account every zone.
+data "aws_availability_zones" "this" {
+  state = "available"
+
+  # Local zones and the like have neither load balancers nor Fargate for everybody.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+
+  lifecycle {
+    postcondition {
+      condition     = length(self.names) >= 2
+      error_message = "${var.region} has fewer than two availability zones for this account (${join(", ", self.names)}), and a load balancer needs two: choose another region."
+    }
+
+    postcondition {
+      condition     = length(setsubtract(local.wanted_zones, self.names)) == 0
+      error_message = "zones must be letters of zones that this account has in ${var.region}: ${join(", ", self.names)}. There is no ${join(", ", setsubtract(local.wanted_zones, self.names))}."
+    }
+  }
+}
+
 locals {
-  zones = [for letter in var.zones : "${var.region}${letter}"]
+  wanted_zones = [for letter in var.zones == null ? [] : var.zones : "${var.region}${letter}"]
+  zones        = var.zones == null ? slice(sort(data.aws_availability_zones.this.names), 0, 2) : local.wanted_zones
   # Numbers of the subnets of one size in the VPC: the lower half is private, the upper half public.
   private_subnets = { for index, zone in local.zones : zone => cidrsubnet(var.cidr, 4, index) }
   public_subnets  = var.public ? { for index, zone in local.zones : zone => cidrsubnet(var.cidr, 4, 8 + index) } : {}

@@ -19,13 +19,23 @@ variable "cidr" {
 }
 
 variable "zones" {
-  description = "Letters of the availability zones to spread over, two to four. Each adds to the price of the endpoints."
+  description = "Letters of the availability zones to spread over, two to four; null takes the first two that the account has. Each adds to the price of the endpoints."
   type        = list(string)
 
   validation {
-    condition     = length(distinct(var.zones)) == length(var.zones) && contains([2, 3, 4], length(var.zones)) && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
+    condition     = var.zones == null ? true : length(distinct(var.zones)) == length(var.zones) && contains([2, 3, 4], length(var.zones)) && alltrue([for letter in var.zones : can(regex("^[a-z]$", letter))])
     error_message = "zones must be two to four letters, such as [\"a\", \"b\"]: a load balancer needs two zones."
   }
+}
+
+variable "table_arn" {
+  description = "ARN of the only table that can be reached from the VPC."
+  type        = string
+}
+
+variable "endpoint_policies" {
+  description = "Whether the gateways lead only to the table and to ECR's layers. MiniStack does not report it."
+  type        = bool
 }
 
 variable "public" {

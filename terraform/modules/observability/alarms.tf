@@ -5,7 +5,27 @@ locals {
   target_group  = { LoadBalancer = var.load_balancer_suffix, TargetGroup = var.target_group_suffix }
 
   # Each alarm is one metric's, and sounds from this value on. Silence is good news for all of these.
-  alarms = {
+  alarms = merge(local.settling_alarms, { for name, alarm in local.api_alarms : name => alarm if var.api })
+
+  settling_alarms = {
+    lambda-errors = {
+      description = "The Lambda fails again and again: eventual stands still. Read its log for batch_failed and misconfigured."
+      namespace   = "AWS/Lambda"
+      metric      = "Errors"
+      statistic   = "Sum"
+      dimensions  = { FunctionName = var.function_name }
+      threshold   = 1
+      periods     = 3
+    }
+    lambda-throttles = {
+      description = "The account has no concurrency left for the Lambda: eventual lags. Ask for more, or reserve some."
+      namespace   = "AWS/Lambda"
+      metric      = "Throttles"
+      statistic   = "Sum"
+      dimensions  = { FunctionName = var.function_name }
+      threshold   = 1
+      periods     = 3
+    }
     iterator-age = {
       description = "The Lambda lags behind or fails: eventual is getting old. Read the Lambda's log for batch_failed."
       namespace   = "AWS/Lambda"
@@ -33,8 +53,11 @@ locals {
       threshold   = 1
       periods     = 1
     }
+  }
+
+  api_alarms = {
     unhealthy-targets = {
-      description = "Tasks of the API are not ready: they cannot reach the table, or do not answer."
+      description = "Tasks of the API do not answer; ECS replaces them."
       namespace   = "AWS/ApplicationELB"
       metric      = "UnHealthyHostCount"
       statistic   = "Maximum"
@@ -45,7 +68,9 @@ locals {
   }
 
   # Each of these sounds when its metrics add up to the value.
-  sums = {
+  sums = merge(local.table_sums, { for name, sum in local.api_sums : name => sum if var.api })
+
+  api_sums = {
     api-5xx = {
       description = "Callers get 5xx: 503 is overload or an unreachable table, anything else is a bug."
       namespace   = "AWS/ApplicationELB"
@@ -56,6 +81,9 @@ locals {
       threshold = var.api_errors_max
       periods   = 2
     }
+  }
+
+  table_sums = {
     throttled-requests = {
       description = "DynamoDB throttles: a partition is at its limit. More SERVICES_SLOTS spread a new account's ledger."
       namespace   = "AWS/DynamoDB"
@@ -123,7 +151,27 @@ resource "aws_cloudwatch_metric_alarm" "sum" {
   }
 }
 
-# Unlike for the others, silence is bad news for this one: then nobody looks, and nobody heals.
+# A mapping that is on reports how many records it read even when there were none. One that is off, or gone, is silent,
+# and so is everything that waits for it: the age of records is told only by who reads them.
+resource "aws_cloudwatch_metric_alarm" "mapping" {
+  count = var.alarms ? 1 : 0
+
+  alarm_name          = "${var.name}-mapping"
+  alarm_description   = "Nobody reads the table's stream: the event source mapping is disabled or gone, and after 24 hours records are lost. Enable it."
+  namespace           = "AWS/Lambda"
+  metric_name         = "PolledEventCount"
+  statistic           = "SampleCount"
+  dimensions          = { EventSourceMappingUUID = var.mapping_id }
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  period              = 60
+  evaluation_periods  = 10
+  treat_missing_data  = "breaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}
+
+# Silence is bad news for this one, too: then nobody looks, and nobody heals.
 resource "aws_cloudwatch_metric_alarm" "drift" {
   count = var.alarms && var.sweep_interval_minutes != null ? 1 : 0
 

@@ -20,7 +20,7 @@ locals {
 
 # Beyond 100,000 accounts a sweep logs several lines, one for each part: only sums are of all accounts.
 resource "aws_cloudwatch_log_metric_filter" "sweep" {
-  for_each = local.sweep_metrics
+  for_each = var.api ? local.sweep_metrics : {}
 
   name           = each.value
   log_group_name = var.api_log_group_name
@@ -36,7 +36,9 @@ resource "aws_cloudwatch_log_metric_filter" "sweep" {
 
 locals {
   # Two a row.
-  graphs = [
+  graphs = concat([for graph in local.api_graphs : graph if var.api], local.settling_graphs)
+
+  api_graphs = [
     {
       title   = "Best-effort against eventual: totals of all counters, at each sweep"
       stat    = "Sum"
@@ -61,11 +63,6 @@ locals {
       ]
     },
     {
-      title   = "How late eventual is, ms"
-      stat    = "Maximum"
-      metrics = [["AWS/Lambda", "IteratorAge", "FunctionName", var.function_name]]
-    },
-    {
       title = "Answers a minute"
       stat  = "Sum"
       metrics = [
@@ -77,6 +74,14 @@ locals {
       title   = "Time to an answer, s, p99"
       stat    = "p99"
       metrics = [["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.load_balancer_suffix]]
+    },
+  ]
+
+  settling_graphs = [
+    {
+      title   = "How late eventual is, ms"
+      stat    = "Maximum"
+      metrics = [["AWS/Lambda", "IteratorAge", "FunctionName", var.function_name]]
     },
     {
       title = "Units and throttling of the table"
@@ -99,7 +104,8 @@ locals {
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
-  dashboard_name = var.name
+  # Dashboards are of the whole account, what they show is of one region.
+  dashboard_name = "${var.name}-${var.region}"
 
   dashboard_body = jsonencode({
     widgets = [

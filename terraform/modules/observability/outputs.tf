@@ -3,6 +3,7 @@ output "alarm_names" {
   value = sort(concat(
     [for alarm in aws_cloudwatch_metric_alarm.single : alarm.alarm_name],
     [for alarm in aws_cloudwatch_metric_alarm.sum : alarm.alarm_name],
+    aws_cloudwatch_metric_alarm.mapping[*].alarm_name,
     aws_cloudwatch_metric_alarm.drift[*].alarm_name,
   ))
 }

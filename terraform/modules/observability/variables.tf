@@ -8,6 +8,11 @@ variable "region" {
   type        = string
 }
 
+variable "api" {
+  description = "Whether there is the API, with a load balancer and a log to watch."
+  type        = bool
+}
+
 variable "table_name" {
   description = "The table."
   type        = string
@@ -23,8 +28,13 @@ variable "function_log_group_name" {
   type        = string
 }
 
+variable "mapping_id" {
+  description = "Id of the mapping from the stream to the Lambda."
+  type        = string
+}
+
 variable "api_log_group_name" {
-  description = "Log group of the API and of its sweeps."
+  description = "Log group of the API and of its sweeps; null without the API."
   type        = string
 }
 
@@ -39,12 +49,12 @@ variable "dead_letter_queue_name" {
 }
 
 variable "load_balancer_suffix" {
-  description = "The load balancer's name in metrics."
+  description = "The load balancer's name in metrics; null without the API."
   type        = string
 }
 
 variable "target_group_suffix" {
-  description = "The target group's name in metrics."
+  description = "The target group's name in metrics; null without the API."
   type        = string
 }
 

@@ -39,7 +39,8 @@ locals {
 }
 
 resource "aws_iam_role" "this" {
-  name        = local.function_name
+  # Roles are of the whole account, everything else is of one region.
+  name        = "${local.function_name}-${var.region}"
   description = "What the stream Lambda of ${var.name} may do"
 
   assume_role_policy = jsonencode({

@@ -18,7 +18,7 @@ resource "aws_lambda_function" "this" {
   runtime          = "python3.13"
   handler          = "stream_lambda.handler.handle"
   architectures    = [var.architecture]
-  memory_size      = 256
+  memory_size      = var.memory_mib # CPU comes with it, and that is what settling needs.
   timeout          = 60
 
   environment {
@@ -77,6 +77,15 @@ resource "aws_lambda_event_source_mapping" "stream" {
   bisect_batch_on_function_error = true
   maximum_retry_attempts         = -1
   maximum_record_age_in_seconds  = 23 * 3600
+
+  # Counts what it reads each minute, also when that is nothing: silence then means that nobody reads.
+  dynamic "metrics_config" {
+    for_each = var.metrics ? [true] : []
+
+    content {
+      metrics = ["EventCount"]
+    }
+  }
 
   destination_config {
     on_failure {

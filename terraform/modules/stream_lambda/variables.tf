@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "region" {
+  description = "Region that the function runs in."
+  type        = string
+}
+
 variable "table_name" {
   description = "The table whose stream is read and whose counters are settled."
   type        = string
@@ -31,6 +36,16 @@ variable "architecture" {
     condition     = contains(["arm64", "x86_64"], var.architecture)
     error_message = "architecture must be arm64 or x86_64."
   }
+}
+
+variable "memory_mib" {
+  description = "Memory of the function, in MiB. CPU comes with it: 1769 are one vCPU."
+  type        = number
+}
+
+variable "metrics" {
+  description = "Whether the mapping reports what it reads, so that an alarm can tell when it is off. Emulators do not know this."
+  type        = bool
 }
 
 variable "tumbling_window_s" {
