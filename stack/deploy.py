@@ -1,7 +1,8 @@
 """Deploy the API of this checkout: ``python -m stack.deploy [ARGUMENT...]``; the arguments are for ``terraform apply``.
 
 Environment variables: ``ENV``, ``local`` (the default, an emulator that runs) or ``aws``, as for ``stack.infra``;
-``TAG`` of the image (the commit); ``API_URL``, where the API is to be tried, when that is not Terraform's ``api_url``.
+``TAG`` of the image (the commit), to which the machine type is added; ``API_URL``, where the API is to be tried, when
+that is not Terraform's ``api_url``.
 """
 
 import os
@@ -16,12 +17,18 @@ from stack import registry
 from stack.cloud import Cloud
 from stack.docker_engine import require_engine
 from stack.errors import StackError
-from stack.infra import Outputs, Terraform, endpoint_of, open_terraform, variables_of
+from stack.infra import Outputs, Terraform, endpoint_of, image_arguments, open_terraform, variables_of
 from stack.rollout import Service, wait_for_rollout
 from stack.smoke import Address, smoke_test
 
 _AWS_LOAD_BALANCER: Final = ".elb.amazonaws.com"
 _AWS_REGISTRY: Final = ".amazonaws.com"
+
+_SWEEPS: Final = (
+    "module.api[0].aws_scheduler_schedule.sweep",
+    "module.observability.aws_cloudwatch_metric_alarm.drift",
+)
+"""What depends on the image that served last."""
 
 
 class Steps(Protocol):
@@ -33,8 +40,13 @@ class Steps(Protocol):
     def has_repository(self, outputs: Outputs) -> bool:
         """Tell whether there is somewhere to push the image to."""
 
-    def apply(self, image: str | None) -> None:
-        """Apply Terraform, with an image for the service; None makes everything but the service."""
+    def apply(self, image: str | None, served: str | None) -> None:
+        """Apply Terraform.
+
+        Args:
+            image: What the service is to run; None makes everything but the service.
+            served: The image that served last, which sweeps run; None makes no sweeps.
+        """
 
     def publish(self, outputs: Outputs) -> str:
         """Build the image and push it, unless it is there already; return its name."""
@@ -45,23 +57,29 @@ class Steps(Protocol):
     def try_out(self, outputs: Outputs) -> None:
         """Count something through it."""
 
+    def record(self, image: str) -> None:
+        """Note that an image served: sweeps run it from now on, and later applies keep it."""
+
 
 def deploy(steps: Steps) -> None:
     """Take the steps of a deployment in order.
 
-    The first time there is no repository yet, so that everything but the service has to be made before the image.
+    The first time there is no repository yet, so that everything but the service has to be made before the image. The
+    image is recorded last: one that did not serve is not deployed again by the next apply, and heals no counter.
 
     Raises:
         StackError: A step failed; those after it were not taken.
     """
     outputs = steps.outputs()
     if outputs is None or not steps.has_repository(outputs):
-        steps.apply(None)
+        steps.apply(None, None)
         outputs = _made(steps)
-    steps.apply(steps.publish(outputs))
+    image = steps.publish(outputs)
+    steps.apply(image, outputs.served_image)
     outputs = _made(steps)
     steps.wait(outputs)
     steps.try_out(outputs)
+    steps.record(image)
 
 
 def _made(steps: Steps) -> Outputs:
@@ -77,11 +95,13 @@ class Place(NamedTuple):
     Attributes:
         endpoint: Address of the emulator; None is AWS.
         tag: Tag of the image.
+        architecture: Machine type that it is built for: ``arm64`` or ``x86_64``.
         api_url: Where to try the API; None is where Terraform says.
     """
 
     endpoint: str | None
     tag: str
+    architecture: str
     api_url: str | None = None
 
 
@@ -109,10 +129,10 @@ class Deployment:
         """See ``Steps``."""
         return self._cloud.has_repository(_repository_name(outputs), outputs.region)
 
-    def apply(self, image: str | None) -> None:
+    def apply(self, image: str | None, served: str | None) -> None:
         """See ``Steps``."""
         _say(f"Applying Terraform with {image} ..." if image else "Applying Terraform, all but the service ...")
-        self._terraform.apply(*self._arguments, *([f"-var=api_image={image}"] if image else []))
+        self._terraform.apply(*self._arguments, *image_arguments(image, served))
 
     def publish(self, outputs: Outputs) -> str:
         """See ``Steps``."""
@@ -121,7 +141,7 @@ class Deployment:
             _say(f"{address} is there already, and stays as it is.")
             return address
         _say(f"Building {address} ...")
-        registry.build(address, outputs.architecture)
+        registry.build(address, self._place.architecture)
         if self._place.endpoint is None:
             registry.log_in(address.partition("/")[0], *self._cloud.login(outputs.region))
         registry.push(address)
@@ -149,6 +169,12 @@ class Deployment:
         settled_s = smoke_test(address)
         where = f"{address.url} (Host: {address.host})" if address.host else address.url
         _say(f"Deployed. It counts at {where}: eventual followed {settled_s:.1f} s after the create.")
+
+    def record(self, image: str) -> None:
+        """See ``Steps``. Nobody is asked: the person who let the image be deployed wants it to be kept."""
+        _say("Letting sweeps run it, too ...")
+        targets = [f"-target={address}" for address in _SWEEPS]
+        self._terraform.apply(*self._arguments, *image_arguments(image, image), *targets, "-auto-approve")
 
 
 def image_address(repository_url: str, place: Place) -> str:
@@ -193,11 +219,15 @@ def prepare(environment: Mapping[str, str], arguments: Sequence[str]) -> Deploym
     Raises:
         StackError: Something is missing.
     """
-    variables = variables_of(environment)
+    variables = [*variables_of(environment), *arguments]
     require_engine()
-    place = Place(endpoint_of(environment), registry.choose_tag(environment), environment.get("API_URL"))
-    cloud = Cloud(place.endpoint)
-    return Deployment(place, open_terraform(environment), cloud, [*variables, *arguments])
+    tag, endpoint = registry.choose_tag(environment), endpoint_of(environment)
+    cloud = Cloud(endpoint)
+    terraform = open_terraform(environment)
+    # What runs may be of another type: the one that is asked for counts.
+    architecture = terraform.variable("architecture", variables)
+    place = Place(endpoint, registry.tag_for(tag, architecture), architecture, environment.get("API_URL"))
+    return Deployment(place, terraform, cloud, variables)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 ``ENV`` says where: ``local`` (the default), an emulator that runs (the one of ``up``, or at ``AWS_ENDPOINT_URL``), or
 ``aws``. Each has its own variables, ``terraform/ENV.tfvars``, and its own state under ``.cache/terraform``, unless
-``terraform/backend_override.tf`` puts that of ``aws`` elsewhere. The image that was deployed last stays.
+``terraform/backend_override.tf`` puts that of ``aws`` elsewhere. The image that served last stays.
 """
 
 import json
@@ -33,22 +33,22 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         api_url: Address of the API.
         repository_url: Where to push the API's image to.
-        architecture: Machine type that it has to be built for.
         region: Region that everything is in.
         cluster_name: Name of the ECS cluster.
         service_name: Name of the ECS service; None before the first image.
         task_definition: ARN of what the service is to run; None before the first image.
         api_image: The image that it is to run; None before the first.
+        served_image: The image that served last; None before the first.
     """
 
     api_url: str
     repository_url: str
-    architecture: str
     region: str
     cluster_name: str
     service_name: str | None = None
     task_definition: str | None = None
     api_image: str | None = None
+    served_image: str | None = None
 
 
 class Terraform:
@@ -110,6 +110,24 @@ class Terraform:
         except msgspec.ValidationError:
             return None
 
+    def variable(self, name: str, arguments: Sequence[str]) -> str:
+        """Return a variable's value, as arguments, files, environment and default make it; the state has no say.
+
+        Args:
+            name: Name of a variable whose values are strings.
+            arguments: Those of an apply; it is asked with the ones that set variables.
+
+        Raises:
+            StackError: Terraform does not accept the variables; with what it says.
+        """
+        question = f"jsonencode(var.{name})"
+        answer = self.call("console", "-no-color", *_setting_variables(arguments), text=question)
+        # The console answers all the same when a variable is refused.
+        if answer.returncode != 0 or "Error: " in answer.stderr:
+            raise StackError(f"Terraform does not accept the variables:\n{answer.stderr}")
+        value: str = json.loads(json.loads(answer.stdout.splitlines()[-1]))
+        return value
+
     def apply(self, *arguments: str) -> None:
         """Apply, while the person at the terminal watches and answers.
 
@@ -127,12 +145,12 @@ class Terraform:
         if code != 0:
             raise StackError("terraform apply did not end well; the reason is above.")
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, and return its exit code and what it printed."""
+    def call(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with a text to read; return its exit code and what it printed."""
         return subprocess.run(
             self.command(*arguments),
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             check=False,
@@ -201,11 +219,29 @@ def open_terraform(environment: Mapping[str, str]) -> Terraform:
 
 
 def keep_image(outputs: Outputs | None) -> list[str]:
-    """Return the arguments that keep what is deployed, without which Terraform would take the service away.
+    """Return the arguments that keep what serves, without which Terraform would take the service away.
 
-    They come first, so that a file of variables or a person can say otherwise.
+    That is the image that served last, not one that ECS took back since. As long as no image has served, the one that
+    was tried stays. They come first, so that a file of variables or a person can say otherwise.
     """
-    return [f"-var=api_image={outputs.api_image}"] if outputs and outputs.api_image else []
+    if outputs is None:
+        return []
+    return image_arguments(outputs.served_image or outputs.api_image, outputs.served_image)
+
+
+def image_arguments(image: str | None, served: str | None) -> list[str]:
+    """Return the arguments that tell Terraform what the service is to run, and what served last."""
+    images = {"api_image": image, "served_image": served}
+    return [f"-var={name}={value}" for name, value in images.items() if value is not None]
+
+
+def _setting_variables(arguments: Sequence[str]) -> list[str]:
+    """Return those of the arguments that set variables: ``-var=NAME=VALUE`` or, in two words, ``-var NAME=VALUE``."""
+    chosen: list[str] = []
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        if argument.startswith(("-var", "--var")) or before.lstrip("-") in {"var", "var-file"}:
+            chosen.append(argument)
+    return chosen
 
 
 def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:

@@ -43,6 +43,12 @@ def choose_tag(environment: Mapping[str, str]) -> str:
     return commit
 
 
+def tag_for(tag: str, architecture: str) -> str:
+    """Return the tag with the machine type at its end, so that no image hides one for another type of machine."""
+    suffix = f"-{architecture}"
+    return tag if tag.endswith(suffix) else tag + suffix
+
+
 def build(image: str, architecture: str) -> None:
     """Build the API's image for a machine type.
 

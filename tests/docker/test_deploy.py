@@ -14,6 +14,7 @@ from stack.deploy import Deployment, Place, deploy
 from stack.emulators import ministack
 from stack.infra import Outputs, Terraform, keep_image, variables_of
 from stack.network import free_port, url_of
+from stack.registry import machine_type, tag_for
 from tests.docker.conftest import docker
 
 SWEPT_WITHIN_S = 30.0
@@ -41,7 +42,7 @@ def deployed(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     port, folder = free_port(), tmp_path_factory.mktemp("deploy")
     package.build()
     with ministack(port, folder / "ministack.log"):
-        place = Place(url_of(port), tag="tested")
+        place = Place(url_of(port), tag_for("tested", machine_type()), machine_type())
         variables = variables_of({"ENV": "local", "AWS_ENDPOINT_URL": url_of(port)})
         arguments = (*variables, "-var=api_tasks_min=1", "-input=false", "-no-color")
         terraform = Terraform(folder / "terraform")
@@ -80,7 +81,6 @@ def test_the_scheduled_task_sweeps_and_reports(deployed: Deployed) -> None:
         cluster=target["Arn"],
         taskDefinition=target["EcsParameters"]["TaskDefinitionArn"],
         launchType=target["EcsParameters"]["LaunchType"],
-        overrides=json.loads(target["Input"]),
     )
     logs = aws.logs_client(deployed.endpoint)
     deadline = time.monotonic() + SWEPT_WITHIN_S

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from stack.errors import StackError
 from stack.infra import TERRAFORM_ROOT, Terraform
 from stack.network import free_port, url_of
 from stack.paths import ROOT
@@ -44,6 +45,13 @@ def test_bad_input_stops_the_plan_and_says_what_to_do(
     answer = terraform.call("plan", *variables, f"-var={variable}")
     assert answer.returncode == 1
     assert sentence in " ".join(answer.stderr.split())
+
+
+def test_what_a_variable_is_comes_from_the_arguments_and_not_from_what_was_made(terraform: Terraform) -> None:
+    assert terraform.variable("architecture", ["-var-file=local.tfvars", "-auto-approve"]) == "x86_64"
+    assert terraform.variable("architecture", ["-var-file=local.tfvars", "-var", "architecture=arm64"]) == "arm64"
+    with pytest.raises(StackError, match="architecture must be arm64 or x86_64"):
+        terraform.variable("architecture", ["-var=architecture=amd64", "-var=region=us-east-1"])
 
 
 @pytest.mark.parametrize(

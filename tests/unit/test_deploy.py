@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import msgspec
@@ -12,24 +13,28 @@ from moto import mock_aws
 
 from stack import registry
 from stack.cloud import Cloud
-from stack.deploy import Place, api_address, deploy, image_address, prepare
+from stack.deploy import Deployment, Place, api_address, deploy, image_address, prepare
 from stack.errors import StackError
 from stack.infra import Outputs, keep_image
 from stack.paths import ROOT
 from stack.smoke import Address
 
+if TYPE_CHECKING:
+    from stack.infra import Terraform
+
 REPOSITORY = "111122223333.dkr.ecr.us-east-1.amazonaws.com/counting"
 BEFORE = Outputs(
     api_url="http://counting.us-east-1.elb.amazonaws.com",
     repository_url=REPOSITORY,
-    architecture="arm64",
     region="us-east-1",
     cluster_name="counting",
 )
-AFTER = msgspec.structs.replace(BEFORE, service_name="counting-api", task_definition="counting:1", api_image="image:v1")
+AFTER = msgspec.structs.replace(
+    BEFORE, service_name="counting-api", task_definition="counting:2", api_image="image:v2", served_image="image:v1"
+)
 MANIFEST = '{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}'
-ON_AWS = Place(endpoint=None, tag="v1")
-ON_MINISTACK = Place(endpoint="http://127.0.0.1:4566", tag="v1")
+ON_AWS = Place(endpoint=None, tag="v1", architecture="arm64")
+ON_MINISTACK = Place(endpoint="http://127.0.0.1:4566", tag="v1", architecture="x86_64")
 
 
 class FakeSteps:
@@ -50,16 +55,16 @@ class FakeSteps:
         assert outputs is self.made
         return self.repository
 
-    def apply(self, image: str | None) -> None:
+    def apply(self, image: str | None, served: str | None) -> None:
         """See ``Steps``."""
-        self._take(f"apply {image}")
+        self._take(f"apply {image}, served {served}")
         self.made = BEFORE if image is None else AFTER
 
     def publish(self, outputs: Outputs) -> str:
         """See ``Steps``."""
         assert outputs is self.made
         self._take("publish")
-        return "image:v1"
+        return "image:v2"
 
     def wait(self, outputs: Outputs) -> None:
         """See ``Steps``."""
@@ -71,32 +76,42 @@ class FakeSteps:
         assert outputs is AFTER
         self._take("try out")
 
+    def record(self, image: str) -> None:
+        """See ``Steps``."""
+        self._take(f"record {image}")
+
     def _take(self, step: str) -> None:
         self.taken.append(step)
         if step == self.failing:
             raise StackError(step)
 
 
+ROLLED_OUT = ["wait", "try out", "record image:v2"]
+
+
 def test_the_first_time_the_repository_is_made_before_the_image() -> None:
     steps = FakeSteps(None)
     deploy(steps)
-    assert steps.taken == ["apply None", "publish", "apply image:v1", "wait", "try out"]
+    assert steps.taken == ["apply None, served None", "publish", "apply image:v2, served None", *ROLLED_OUT]
 
 
 def test_a_repository_that_is_gone_is_made_anew() -> None:
     steps = FakeSteps(AFTER, repository=False)
     deploy(steps)
-    assert steps.taken == ["apply None", "publish", "apply image:v1", "wait", "try out"]
+    assert steps.taken == ["apply None, served None", "publish", "apply image:v2, served None", *ROLLED_OUT]
 
 
-def test_later_the_service_is_never_taken_away() -> None:
+def test_later_the_service_is_never_taken_away_and_sweeps_stay_with_what_served() -> None:
     steps = FakeSteps(AFTER)
     deploy(steps)
-    assert steps.taken == ["publish", "apply image:v1", "wait", "try out"]
+    assert steps.taken == ["publish", "apply image:v2, served image:v1", *ROLLED_OUT]
 
 
-@pytest.mark.parametrize("failing", ["publish", "apply image:v1", "wait", "try out"])
+@pytest.mark.parametrize(
+    "failing", ["publish", "apply image:v2, served image:v1", "wait", "try out", "record image:v2"]
+)
 def test_after_a_step_that_fails_no_other_is_taken(failing: str) -> None:
+    """So an image that ECS took back, or that does not count, is not recorded."""
     steps = FakeSteps(AFTER, failing=failing)
     with pytest.raises(StackError, match=failing):
         deploy(steps)
@@ -138,9 +153,78 @@ def test_the_api_is_tried_where_it_can_be_reached(place: Place, api_url: str, ad
     assert api_address(api_url, place) == address
 
 
-def test_the_image_that_was_deployed_stays() -> None:
-    assert keep_image(AFTER) == ["-var=api_image=image:v1"]
+def test_the_image_that_served_stays_not_one_that_was_taken_back_since() -> None:
+    assert keep_image(AFTER) == ["-var=api_image=image:v1", "-var=served_image=image:v1"]
+
+
+def test_before_any_image_served_the_one_that_was_tried_stays_and_sweeps_nothing() -> None:
+    assert keep_image(msgspec.structs.replace(AFTER, served_image=None)) == ["-var=api_image=image:v2"]
     assert keep_image(BEFORE) == keep_image(None) == []
+
+
+class FakeRegistry:
+    """Has images under tags, and notes what is built for which machines, and pushed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *tags: str) -> None:
+        self.tags = set(tags)
+        self.built: list[tuple[str, str]] = []
+        self.pushed: list[str] = []
+        monkeypatch.setattr(registry, "build", lambda image, architecture: self.built.append((image, architecture)))
+        monkeypatch.setattr(registry, "push", self.pushed.append)
+
+    def has_image(self, repository: str, tag: str, region: str) -> bool:
+        """Answer as ``Cloud`` does."""
+        assert (repository, region) == ("counting", "us-east-1")
+        return tag in self.tags
+
+
+class FakeTerraform:
+    """Notes what it is told to apply."""
+
+    def __init__(self) -> None:
+        self.applied: list[tuple[str, ...]] = []
+
+    def apply(self, *arguments: str) -> None:
+        """Do as ``Terraform`` does."""
+        self.applied.append(arguments)
+
+
+def deployment(
+    fake_registry: FakeRegistry, terraform: FakeTerraform | None = None, *, architecture: str = "x86_64"
+) -> Deployment:
+    place = Place("http://127.0.0.1:4566", registry.tag_for("v1", architecture), architecture)
+    tools = (cast("Terraform", terraform or FakeTerraform()), cast("Cloud", fake_registry))
+    return Deployment(place, *tools, ["-var-file=local.tfvars"])
+
+
+def test_an_image_for_other_machines_hides_none_of_the_same_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = FakeRegistry(monkeypatch, "v1", "v1-arm64")
+    published = deployment(images).publish(BEFORE)
+    assert published == "127.0.0.1:4566/counting:v1-x86_64"
+    assert images.built == [(published, "x86_64")]
+    assert images.pushed == [published]
+
+
+def test_an_image_that_is_there_is_not_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = FakeRegistry(monkeypatch, "v1-arm64")
+    assert deployment(images, architecture="arm64").publish(BEFORE) == "127.0.0.1:4566/counting:v1-arm64"
+    assert not images.built
+    assert not images.pushed
+
+
+def test_a_tag_that_names_its_machine_type_is_taken_as_it_is() -> None:
+    assert registry.tag_for("v1-arm64", "arm64") == registry.tag_for("v1", "arm64") == "v1-arm64"
+
+
+def test_to_record_an_image_changes_only_what_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    terraform = FakeTerraform()
+    steps = deployment(FakeRegistry(monkeypatch), terraform)
+    steps.apply("image:v2", "image:v1")
+    steps.record("image:v2")
+    first, second = terraform.applied
+    assert first == ("-var-file=local.tfvars", "-var=api_image=image:v2", "-var=served_image=image:v1")
+    assert second[:3] == ("-var-file=local.tfvars", "-var=api_image=image:v2", "-var=served_image=image:v2")
+    assert second[3].startswith("-target=module.api[0].aws_scheduler_schedule.sweep")
 
 
 @pytest.fixture
