@@ -1,7 +1,6 @@
 """From errors to ``application/problem+json``: made here and nowhere else, with nothing of the inside in it."""
 
 import logging
-import time
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
@@ -15,6 +14,7 @@ from api.faults import FAULTS_MAX, InvalidFieldsError
 from api.methods import list_methods
 from api.requests import decoded_body, faults_of
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, FieldProblem, Problem, ProblemKind
+from api.storms import StormLog
 from counters.errors import (
     AccountNotFoundError,
     ChangeConflictError,
@@ -30,7 +30,6 @@ from counters.errors import (
 )
 
 _RETRY_AFTER_S: Final = 1
-_OVERLOAD_LOG_INTERVAL_S: Final = 1.0
 _KINDS: Final = {
     HTTPStatus.BAD_REQUEST: ProblemKind.INVALID_INPUT,
     HTTPStatus.NOT_FOUND: ProblemKind.ROUTE_NOT_FOUND,
@@ -48,6 +47,7 @@ _KINDS_OF_ERRORS: Final[dict[type[CounterError], ProblemKind]] = {
 """The kinds of problem that have nothing to tell but the error's own text."""
 
 logger = logging.getLogger(__name__)
+_overload_log: Final = StormLog(logger, logging.WARNING, "request.overloaded")
 
 
 class NotReadyError(Exception):
@@ -68,7 +68,7 @@ def answer_error(request: Request[None, None, State], error: Exception) -> Respo
         case CounterBusyError(retry_after_s=retry_after_s):
             answer = _problem(ProblemKind.COUNTER_BUSY, str(error), retry_after_s=retry_after_s)
         case OverloadedError(retry_after_s=retry_after_s):
-            _overload_log.note(error)
+            _overload_log.note(reason=str(error))
             answer = _problem(ProblemKind.OVERLOADED, str(error), retry_after_s=retry_after_s)
         case NotReadyError():
             answer = _problem(ProblemKind.NOT_READY, "The table cannot be reached.", retry_after_s=_RETRY_AFTER_S)
@@ -77,25 +77,6 @@ def answer_error(request: Request[None, None, State], error: Exception) -> Respo
         case _:
             answer = _failure(request, error)
     return answer
-
-
-class _OverloadLog:
-    """Logs one line a second at most, with the number of refusals it stands for: a storm is not logged as a storm."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._silent_until = 0.0
-
-    def note(self, error: OverloadedError) -> None:
-        self._count += 1
-        now = time.monotonic()
-        if now >= self._silent_until:
-            logger.warning("request.overloaded", extra={"fields": {"count": self._count, "reason": str(error)}})
-            self._count = 0
-            self._silent_until = now + _OVERLOAD_LOG_INTERVAL_S
-
-
-_overload_log: Final = _OverloadLog()
 
 
 def _invalid_input(request: Request[None, None, State], error: Exception) -> Response[Problem]:
