@@ -9,14 +9,20 @@ as fields:
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Final
+
+request_id: Final = ContextVar[str]("request_id")
+"""The id of the HTTP request that is being served, or that started the work in the background."""
 
 
 class JsonFormatter(logging.Formatter):
     """Writes a record as one JSON object on one line.
 
-    The object has ``time`` (ISO 8601, UTC, milliseconds), ``level``, ``event`` (the message), the fields passed as
-    ``extra={"fields": {...}}``, and for an exception its ``traceback``. Values that JSON does not know become text.
+    The object has ``time`` (ISO 8601, UTC, milliseconds), ``level``, ``event`` (the message), the ``request_id`` while
+    there is one, the fields passed as ``extra={"fields": {...}}``, and for an exception its ``traceback``. Values that
+    JSON does not know become text.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -26,6 +32,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
+        if (current := request_id.get(None)) is not None:
+            line["request_id"] = current
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
