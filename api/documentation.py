@@ -30,6 +30,12 @@ many callers create at the same time.
 
 Errors are `application/problem+json` (RFC 9457); their `type` is stable. After a 503, try again after the seconds in \
 `Retry-After`: a create under an `id` of your own is safe to repeat.
+
+What is not HTTP/1.1 as it must be is answered 400 before any operation sees it, with the `type` \
+`urn:distributed-counter:problem:malformed-request`.
+
+Every answer has an `X-Request-Id`, which is also in the service's log: the request's own, if it had one of up to 128 \
+letters, digits and `._:/+=@-`, or a new one.
 """
 
 _TAGS: Final = [
@@ -93,7 +99,19 @@ _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
     },
     ProblemKind.OVERLOADED: {"detail": "The operation ran out of time; try again."},
     ProblemKind.NOT_READY: {"detail": "The table cannot be reached."},
+    ProblemKind.REQUEST_TIMEOUT: {"detail": "The body was not complete in time."},
+    ProblemKind.HEAD_TOO_LARGE: {"detail": "There must not be more than 100 headers."},
+    ProblemKind.STOPPING: {"detail": "The process stopped before the request was done."},
+    ProblemKind.TOO_MANY_CONNECTIONS: {"detail": "Too many connections are open."},
 }
+
+_SERVER_PROBLEMS: Final = (
+    ProblemKind.REQUEST_TIMEOUT,
+    ProblemKind.HEAD_TOO_LARGE,
+    ProblemKind.STOPPING,
+    ProblemKind.TOO_MANY_CONNECTIONS,
+)
+"""What any request may be answered with before it reaches the application."""
 
 _BODY_PROBLEMS: Final = (
     ProblemKind.INVALID_INPUT,
@@ -108,7 +126,7 @@ _PROBLEMS: Final = (ProblemKind.INVALID_INPUT, ProblemKind.INTERNAL_ERROR, Probl
 def problem_responses(*kinds: ProblemKind, takes_body: bool = False) -> dict[int, ResponseSpec]:
     """Return the documentation of a route's problems: these, and those that every such route may answer with."""
     by_status: dict[HTTPStatus, list[ProblemKind]] = {}
-    for kind in (*(_BODY_PROBLEMS if takes_body else _PROBLEMS), *kinds):
+    for kind in (*(_BODY_PROBLEMS if takes_body else _PROBLEMS), *_SERVER_PROBLEMS, *kinds):
         by_status.setdefault(kind.status, []).append(kind)
     return {status: problem_response(*of_status) for status, of_status in sorted(by_status.items())}
 

@@ -2,23 +2,21 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 import sys
 import time
 from random import Random
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import uvicorn
 from litestar import Litestar
 
-from api.connections import Connection
-from api.settings import Settings
+from api.connections import Bounds, Connection
+from api.settings import Settings, SettingsError
 from counters.engine import Engine, EngineSettings
 from counters.store import Store
-
-_KEEP_ALIVE_S: Final = 75
-"""Longer than a load balancer's, which would otherwise reuse a connection that is just being closed."""
 
 _GRACE_S: Final = 2
 """Beyond an operation's deadline: time to send its answer."""
@@ -27,6 +25,14 @@ _LINGER_S: Final = 1.0
 """Longer than the way of a request that was sent just before the server began to stop."""
 
 _POLL_S: Final = 0.02
+
+_CANCEL_S: Final = 1.0
+"""Time for requests that were ended to answer so."""
+
+_OTHER_FILES: Final = 512
+"""Open files that are no client's connection: 128 connections to the database, those that are being refused, logs."""
+
+_TICKS_A_SECOND: Final = 10
 
 _GC_THRESHOLD: Final = 10_000
 """New objects between two collections, not 700: looking at the young ones took 2 percent of a busy process's time."""
@@ -47,46 +53,96 @@ async def serve(app: Litestar, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then stop accepting, finish the requests in flight and run the app's shutdown.
 
     Ends the program with exit code 0, after the callers' context managers are closed.
+
+    Raises:
+        SettingsError: The system does not let this process open so many connections.
     """
+    allow_files(settings.max_connections)
+
+    class BoundedConnection(Connection):
+        bounds = Bounds(connections=settings.max_connections, body_s=settings.deadline_s)
+
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=Connection,
+        http=BoundedConnection,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.deadline_s) + _GRACE_S,
     )
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         # After its shutdown the server raises the signal again, which would end us before the client is closed.
         signal.signal(signal_number, _exit)
     _spare_the_garbage_collector()
-    await _LingeringServer(config).serve()
+    await Server(config).serve()
 
 
-class _LingeringServer(uvicorn.Server):
-    """Closes no connection while a request may be on its way to it.
+class Server(uvicorn.Server):
+    """uvicorn's own, but for the times that its connections keep and for how it stops.
 
     uvicorn closes every connection that is idle when it begins to stop. A client that sends its next request at that
     moment finds the connection closed, and cannot know whether the request was carried out. So for a moment each
     answer first asks the client to close the connection; only those that had no request all the while are closed idle.
+
+    Requests that take too long for the stop are ended, and answered with 503.
     """
+
+    async def on_tick(self, counter: int) -> bool:
+        """See ``uvicorn.Server``; it calls this ten times a second."""
+        if counter % _TICKS_A_SECOND == 0:
+            self._look_at_the_time()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See ``uvicorn.Server``."""
         for server in self.servers:
             server.close()
-        # In place, for the requests in flight hold this very list.
-        self.server_state.default_headers.append((b"connection", b"close"))
-        end = time.monotonic() + _LINGER_S
-        while self.server_state.connections and time.monotonic() < end:  # noqa: ASYNC110  # nothing tells us
-            await asyncio.sleep(_POLL_S)
+        for connection in self._connections:
+            connection.let_go()
+        await self._wait_for_requests(_LINGER_S)
+        for connection in self._connections:
+            connection.shutdown()
+        await self._wait_for_requests(self.config.timeout_graceful_shutdown or 0)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await self._wait_for_requests(_CANCEL_S)
         await super().shutdown(sockets)
+
+    @property
+    def _connections(self) -> list[Connection]:
+        return cast("list[Connection]", list(self.server_state.connections))
+
+    def _look_at_the_time(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in self._connections:
+            connection.look_at_the_time(now)
+
+    async def _wait_for_requests(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        state = self.server_state
+        while (state.connections or state.tasks) and not self.force_exit and time.monotonic() < end:
+            await asyncio.sleep(_POLL_S)
+            self._look_at_the_time()
+
+
+def allow_files(connections: int) -> None:
+    """Let this process open a file for each of so many connections; without one, it could not even refuse.
+
+    Raises:
+        SettingsError: The system does not let it.
+    """
+    needed = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        reason = f"must be at most {hard - _OTHER_FILES}, not {connections}, or this process must be allowed more files"
+        raise SettingsError("MAX_CONNECTIONS", f"{reason} than {hard} (ulimit -n)")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _spare_the_garbage_collector() -> None:

@@ -18,6 +18,8 @@ _DEADLINE_MS_MAX: Final = 5_000
 """Healing waits until a counter was quiet for 15 s. Every process waits for the same time, whatever its own deadline,
 and each relies on no operation of another one living longer than this (``docs/design.md``, section 7)."""
 
+_CONNECTIONS_MAX: Final = 100_000
+
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+")
 _TABLE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
@@ -44,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         log_level: Least level that is logged.
         operation_deadline_ms: Longest time from a request's arrival to its answer, in milliseconds.
         services_slots: Partitions of each new account's ledger.
+        max_connections: Most connections of clients that are open at a time.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     operation_deadline_ms: int = 5000
     services_slots: int = 1
+    max_connections: int = 3000
 
     @property
     def deadline_s(self) -> float:
@@ -85,6 +89,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             environ, "OPERATION_DEADLINE_MS", default.operation_deadline_ms, _DEADLINE_MS_MIN, _DEADLINE_MS_MAX
         ),
         services_slots=_whole_number(environ, "SERVICES_SLOTS", default.services_slots, 1, SLOTS_MAX),
+        max_connections=_whole_number(environ, "MAX_CONNECTIONS", default.max_connections, 1, _CONNECTIONS_MAX),
     )
 
 

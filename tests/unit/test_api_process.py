@@ -1,6 +1,7 @@
 """Starting and stopping: what the process does, seen from outside where that is possible."""
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -18,9 +19,13 @@ from aiohttp.test_utils import RawTestServer
 from litestar.testing import AsyncTestClient
 
 from api.app import create_app
+from api.connections import Connection
+from api.server import Server, allow_files
+from api.settings import SettingsError
 from counters.errors import OverloadedError
 from tests.engines import make_account, make_engine
 from tests.stores import WatchedStore
+from tests.wires import Message, Seen
 
 ROOT = Path(__file__).parents[2]
 NOBODY_LISTENS = "http://127.0.0.1:9"
@@ -155,6 +160,70 @@ async def test_stopping_finishes_the_requests_in_flight() -> None:
     await serving
     assert response.status_code == 201
     assert store.total(key) == 1
+
+
+async def test_a_request_that_outlasts_the_stop_is_answered_503(caplog: pytest.LogCaptureFixture) -> None:
+    begun = asyncio.Event()
+
+    async def hang(_scope: Message, _receive: object, _send: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    config = uvicorn.Config(hang, port=0, http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        request = asyncio.create_task(client.delete("/accounts/a/services"))
+        await begun.wait()
+        server.should_exit = True
+        response = await request
+    await serving
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["connection"] == "close"
+    assert response.json()["type"] == "urn:distributed-counter:problem:stopping"
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
+
+
+async def test_connections_that_hang_do_not_hold_up_the_stop() -> None:
+    """One has sent nothing, one half a head, one half a body."""
+    server = Server(uvicorn.Config(Seen(), port=0, http=Connection, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    streams[1][1].write(b"GET /")
+    streams[2][1].write(b"PUT / HTTP/1.1\r\nContent-Length: 2\r\n\r\n1")
+    await asyncio.sleep(0.05)
+    server.should_exit = True
+    answers = [await reader.read() for reader, _ in streams]
+    for _, writer in streams:
+        writer.close()
+    async with asyncio.timeout(10):
+        await serving
+    assert answers[0] == b""
+    assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers[1:])
+
+
+def test_more_connections_than_files_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
+    with pytest.raises(
+        SettingsError, match=r"^MAX_CONNECTIONS: must be at most 3584, not 4000, .* 4096 \(ulimit -n\)$"
+    ):
+        allow_files(4000)
+
+
+def test_a_process_may_open_a_file_for_each_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr("resource.setrlimit", lambda _, both: limits.append(both))
+    allow_files(100)
+    assert limits == []
+    allow_files(3000)
+    assert limits == [(3512, 4096)]
 
 
 async def test_stopping_drains_the_engine() -> None:

@@ -15,6 +15,7 @@ def test_everything_has_a_default() -> None:
         log_level="INFO",
         operation_deadline_ms=5000,
         services_slots=1,
+        max_connections=3000,
     )
 
 
@@ -26,6 +27,7 @@ def test_every_variable_is_read() -> None:
         "LOG_LEVEL": "debug",
         "OPERATION_DEADLINE_MS": "250",
         "SERVICES_SLOTS": "64",
+        "MAX_CONNECTIONS": "100000",
     }
     assert load_settings(environ) == Settings(
         host="::",
@@ -34,6 +36,7 @@ def test_every_variable_is_read() -> None:
         log_level="DEBUG",
         operation_deadline_ms=250,
         services_slots=64,
+        max_connections=100_000,
     )
 
 
@@ -61,6 +64,8 @@ def test_every_variable_is_read() -> None:
         ("OPERATION_DEADLINE_MS", "5s"),
         ("SERVICES_SLOTS", "0"),
         ("SERVICES_SLOTS", "65"),
+        ("MAX_CONNECTIONS", "0"),
+        ("MAX_CONNECTIONS", "100001"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(variable: str, value: str) -> None:
