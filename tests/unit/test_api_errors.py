@@ -8,6 +8,7 @@ from litestar.testing import AsyncTestClient
 
 from api.app import create_app
 from counters.errors import (
+    ChangeConflictError,
     CounterError,
     NotAppliedError,
     OutcomeUnknownError,
@@ -56,6 +57,13 @@ async def test_overload_asks_to_come_back_later(monkeypatch: pytest.MonkeyPatch)
     assert response.headers["retry-after"] == "7"
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["type"].endswith(":overloaded")
+
+
+async def test_a_change_that_met_a_newer_one_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with failing_api(ChangeConflictError(), monkeypatch) as api:
+        response = await api.post("/services", json=BODY)
+    assert response.status_code == 409
+    assert response.json()["type"] == "urn:distributed-counter:problem:change-conflict"
 
 
 async def test_a_storm_of_overload_is_logged_once_a_second(
