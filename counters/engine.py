@@ -16,6 +16,7 @@ from counters.lane import LaneSettings
 from counters.lanes import Lanes
 from counters.store import Store
 from counters.sweep import Sweeper, SweepSettings
+from counters.turn import Turn
 
 _READY_FOR_S: Final = 2.0
 _PING_TIMEOUT_S: Final = 1.0
@@ -49,6 +50,7 @@ class Engine:
         entries: Operations on the entries of counters.
         healer: Recounts and heals counters.
         sweeper: Finds the counters that need healing.
+        sweep_turn: Whose turn it is to do so.
     """
 
     def __init__(self, store: Store, *, clock: Clock, random: Random, settings: EngineSettings) -> None:
@@ -77,6 +79,7 @@ class Engine:
             deadline_s=settings.deadline_s,
             settings=settings.sweep,
         )
+        self.sweep_turn = Turn(store, "sweep", clock=clock, random=random, deadline_s=settings.deadline_s)
 
     async def ready(self) -> bool:
         """Tell whether the table can be reached; a yes is remembered for two seconds."""

@@ -18,6 +18,7 @@ SK: Final = "SK"
 
 ACCOUNT_SK: Final = "ACCOUNT"
 COUNTER_SK: Final = "COUNTER"
+LEASE_SK: Final = "LEASE"
 DIRECTORY_PK: Final = "ACCOUNTS"
 """Partition that lists every account id, so that a list is a Query and never a Scan."""
 
@@ -58,6 +59,10 @@ AMOUNT: Final = "amount"
 NAME: Final = "name"
 NONCE: Final = "nonce"
 NAME_NONCE: Final = "name_nonce"
+
+# Attributes of a lease.
+HOLDER: Final = "holder"
+HELD_UNTIL: Final = "held_until"
 
 ID_PATTERN: Final = r"(?=[.]*[A-Za-z0-9_:-])[A-Za-z0-9._:-]{1,128}"
 """What an account's or an entry's id looks like: never a ``#``, so that no id can forge a key, and not only dots.
@@ -105,6 +110,11 @@ def directory_key(account_id: str) -> PrimaryKey:
 def counter_key(key: CounterKey) -> PrimaryKey:
     """Return the key of a counter's one item."""
     return PrimaryKey(f"COUNTER#{key.account_id}#{key.name}", COUNTER_SK)
+
+
+def lease_key(name: str) -> PrimaryKey:
+    """Return the key of the lease of one kind of work."""
+    return PrimaryKey(f"LEASE#{name}", LEASE_SK)
 
 
 def entries_pk(key: CounterKey, slot: int) -> str:

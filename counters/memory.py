@@ -19,6 +19,7 @@ class MemoryStore:
         self._deleted: set[str] = set()
         self._marks: dict[CounterKey, dict[str, Mark]] = {}
         self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
+        self._leases: dict[str, tuple[str, int]] = {}
 
     async def ping(self) -> None:
         """See ``Store``."""
@@ -169,6 +170,14 @@ class MemoryStore:
         ledger = self._ledgers.get((key, slot), {})
         ids = sorted(id_ for id_ in ledger if after is None or id_ > after)
         return [ledger[id_] for id_ in ids[:limit]], len(ids) > limit
+
+    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
+        """See ``Store``."""
+        held_by, held_until_ms = self._leases.get(name, (holder, now_ms))
+        if held_by != holder and held_until_ms > now_ms:
+            return False
+        self._leases[name] = (holder, until_ms)
+        return True
 
     async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
         """See ``SettlementStore``."""

@@ -112,6 +112,18 @@ class _Progress(msgspec.Struct):
         )
 
 
+def read_cursor(cursor: str | None) -> str | None:
+    """Return the account that a sweep goes on after; None is the first one's beginning.
+
+    Args:
+        cursor: The ``next_cursor`` of the sweep before; None to start with the first account.
+
+    Raises:
+        InvalidInputError: No sweep made that cursor.
+    """
+    return decode_cursor(cursor, _LIST_NAME).after if cursor else None
+
+
 class Sweeper:
     """Walks the directory of accounts and heals the counters that need it."""
 
@@ -145,7 +157,7 @@ class Sweeper:
             InvalidInputError: No sweep made that cursor.
             OverloadedError: The accounts or their counters could not be read in time.
         """
-        progress = _Progress(decode_cursor(cursor, _LIST_NAME).after if cursor else None)
+        progress = _Progress(read_cursor(cursor))
         while progress.more and progress.looked_at < self._settings.accounts_max:
             if len(progress.outcomes) >= self._settings.heals_max:
                 break

@@ -130,6 +130,11 @@ class WatchedStore(MemoryStore):
         async with self._call("read_entry"):
             return await super().read_entry(key, slots, entry_id)
 
+    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
+        """See ``Store``."""
+        async with self._call("take_lease"):
+            return await super().take_lease(name, holder, now_ms, until_ms)
+
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
         async with self._call("set_terms"):

@@ -39,6 +39,15 @@ def all_of(*conditions: Condition) -> Condition:
     return Condition(" AND ".join(one.text for one in conditions), names, values)
 
 
+def is_free_for(holder: str, now_ms: int) -> Condition:
+    """Return the condition that nobody but this holder has a lease now."""
+    return Condition(
+        f"attribute_not_exists({keys.PK}) OR #{keys.HELD_UNTIL} <= :now OR #{keys.HOLDER} = :{keys.HOLDER}",
+        {f"#{attribute}": attribute for attribute in (keys.HOLDER, keys.HELD_UNTIL)},
+        {":now": items.number(now_ms), f":{keys.HOLDER}": {"S": holder}},
+    )
+
+
 def is_still(attribute: str, seen: items.Value | None) -> Condition:
     """Return the condition that an attribute is as it was seen; None: it was not there."""
     names = {f"#{attribute}": attribute}

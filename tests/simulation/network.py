@@ -169,6 +169,9 @@ class RemoteStore:
     async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         return cast("Counter | None", await self._call("close_counter", key, at_ms))
 
+    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
+        return cast("bool", await self._call("take_lease", name, holder, now_ms, until_ms))
+
     async def delete_account(self, key: CounterKey, at_ms: int) -> None:
         await self._call("delete_account", key, at_ms)
 
