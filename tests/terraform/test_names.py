@@ -5,6 +5,7 @@ import re
 
 import msgspec
 
+from counters import keys
 from counters.sweep import SweepReport
 from stack.infra import TERRAFORM_ROOT
 from tests.docker.dockerfile import read_stages
@@ -18,6 +19,10 @@ def test_the_metrics_of_a_sweep_are_fields_of_its_report() -> None:
     found = re.search(r"sweep_metrics += \{ for field in (\[.*?\])", _read("observability", "dashboard.tf"))
     assert found
     assert set(json.loads(found[1])) <= {field.name for field in msgspec.structs.fields(SweepReport)}
+
+
+def test_the_table_removes_what_the_code_lets_expire() -> None:
+    assert re.findall(r'attribute_name = "(\S+)"', _read("table", "main.tf")) == [keys.EXPIRES_AT]
 
 
 def test_the_container_s_health_check_is_that_of_the_image() -> None:
