@@ -21,7 +21,9 @@ class Accounts(Protocol):
     async def get(self, account_id: str) -> AccountView:
         """Return an account."""
 
-    async def update(self, account_id: str, *, username: str | None, limit: int | None) -> AccountView:
+    async def update(
+        self, account_id: str, *, username: str | None, limit: int | None, enforcement: Enforcement | None
+    ) -> AccountView:
         """Change what is given and return the account."""
 
     async def delete(self, account_id: str) -> Deletion:

@@ -230,22 +230,22 @@ def _rule(type_: object) -> str:
     kind = inspect.type_info(type_)
     if isinstance(kind, inspect.Metadata):
         kind = kind.type
+    rule = _RULES.get(_pattern(type_) or "", "must be text")
     match kind:
         case inspect.IntType(ge=int(least), le=int(most)):
-            return f"must be a whole number from {least} to {most}"
+            rule = f"must be a whole number from {least} to {most}"
         case inspect.IntType():
-            return "must be a whole number"
+            rule = "must be a whole number"
         case inspect.BoolType():
-            return "must be true or false"
+            rule = "must be true or false"
+        case inspect.LiteralType(values=texts):
+            rule = f"must be one of {', '.join(map(str, texts))}"
         case inspect.EnumType(cls=values):
-            return f"must be one of {', '.join(str(value.value) for value in values)}"
+            rule = f"must be one of {', '.join(str(value.value) for value in values)}"
         case inspect.StrType(min_length=int(shortest), max_length=int(longest)):
-            return (
-                f"must be text of {shortest} to {longest} characters, with more than white space and without control "
-                "characters"
-            )
-        case _:
-            return _RULES.get(_pattern(type_) or "", "must be text")
+            length = f"{shortest} to {longest} characters"
+            rule = f"must be text of {length}, with more than white space and without control characters"
+    return rule
 
 
 @cache

@@ -12,7 +12,7 @@ import msgspec
 
 from counters.changes import compare_and_set
 from counters.entries import Entries
-from counters.errors import AccountNotFoundError, OverloadedError
+from counters.errors import AccountNotFoundError, InvalidInputError, OverloadedError
 from counters.healing import Healer
 from counters.ids import Clock, check_id, new_nonce, uuid7
 from counters.keys import SERVICES, CounterKey
@@ -70,7 +70,7 @@ class Accounts:
     async def create(
         self, username: str, limit: int = DEFAULT_LIMIT, enforcement: Enforcement = Enforcement.STRICT
     ) -> AccountView:
-        """Make an account with a ``services`` counter of this limit, enforced so for as long as it lives.
+        """Make an account with a ``services`` counter of this limit, enforced so.
 
         Raises:
             OverloadedError: No answer in time. The account may exist all the same, under an id nobody knows.
@@ -106,15 +106,23 @@ class Accounts:
         )
         return _found(account_id, account, counter)
 
-    async def update(self, account_id: str, *, username: str | None, limit: int | None) -> AccountView:
+    async def update(
+        self,
+        account_id: str,
+        *,
+        username: str | None = None,
+        limit: int | None = None,
+        enforcement: Enforcement | None = None,
+    ) -> AccountView:
         """Change what is given and return the account.
 
         A limit below what is in use removes nothing: creates are refused until deletes have made room. A new limit
-        holds for the next create of this process. The two changes are two steps, as they touch two items; a repeat
-        after an error completes them.
+        holds for the next create of this process. Hybrid holds at once; a hybrid counter that is to be strict is
+        tightening first. Username and terms are two steps, as they are in two items; a repeat after an error completes
+        them.
 
         Raises:
-            InvalidInputError: An id that cannot be a key.
+            InvalidInputError: An id that cannot be a key, or an enforcement that nobody can ask for.
             AccountNotFoundError: There is no such account.
             ChangeConflictError: Somebody else made the same kind of change, and it is not known whether this one was
                 made before.
@@ -126,9 +134,10 @@ class Accounts:
         counter: Counter | None = view.counter
         if username is not None:
             account = await self._rename(view.account, username, deadline)
-        if limit is not None:
-            counter = await self._limit(view.counter, limit, deadline)
-            logger.info("account.limit_changed", extra={"fields": {"account_id": account_id, "limit": limit}})
+        if limit is not None or _next_enforcement(view.counter, enforcement) is not None:
+            counter = await self._change_terms(view.counter, limit, enforcement, deadline)
+            fields = {"account_id": account_id, "limit": limit, "enforcement": enforcement}
+            logger.info("account.terms_changed", extra={"fields": fields})
         return _found(account_id, account, counter)
 
     async def _rename(self, account: Account, username: str, deadline: float) -> Account | None:
@@ -141,11 +150,19 @@ class Accounts:
             self._random,
         )
 
-    async def _limit(self, counter: Counter, limit: int, deadline: float) -> Counter | None:
+    async def _change_terms(
+        self, counter: Counter, limit: int | None, enforcement: Enforcement | None, deadline: float
+    ) -> Counter | None:
         nonce = new_nonce(self._random)
 
         async def set_terms(seen: Counter) -> Counter | None:
-            change = TermsChange(limit=limit, seen_version=seen.terms_version, nonce=nonce)
+            change = TermsChange(
+                limit=limit,
+                enforcement=_next_enforcement(seen, enforcement),
+                seen_version=seen.terms_version,
+                nonce=nonce,
+                at_ms=self._clock(),
+            )
             now = await self._store.set_terms(seen.key, change)
             return None if now is None or now.is_closed else now
 
@@ -266,3 +283,19 @@ def _found(account_id: str, account: Account | None, counter: Counter | None) ->
     if account is None or counter is None or counter.is_closed:
         raise AccountNotFoundError(account_id)
     return AccountView(account, counter)
+
+
+def _next_enforcement(counter: Counter, wanted: Enforcement | None) -> Enforcement | None:
+    """Return the next step towards the enforcement that is wanted; None when there is none to make.
+
+    Raises:
+        InvalidInputError: Tightening is wanted, which is only a way to strict.
+    """
+    now = counter.enforcement
+    if wanted is None or wanted is now:
+        return None
+    if wanted is Enforcement.TIGHTENING:
+        raise InvalidInputError("enforcement", f"must be {Enforcement.STRICT} or {Enforcement.HYBRID}")
+    if wanted is Enforcement.STRICT:
+        return Enforcement.TIGHTENING if now is Enforcement.HYBRID else None
+    return Enforcement.HYBRID

@@ -6,7 +6,7 @@ room that is certain, never from room that somebody might still give back.
 
 from collections.abc import Sequence
 
-from counters.model import Counter
+from counters.model import Counter, Enforcement
 
 
 def admit(counter: Counter, amounts: Sequence[int], in_use: int) -> list[bool]:
@@ -17,6 +17,8 @@ def admit(counter: Counter, amounts: Sequence[int], in_use: int) -> list[bool]:
         amounts: What each caller asks for, positive, in order of arrival.
         in_use: What the limit is compared with: the counter's value with everything that is not in it yet.
     """
+    if counter.enforcement is Enforcement.TIGHTENING:
+        return [False] * len(amounts)
     if counter.limit is None:
         return [True] * len(amounts)
     room = counter.limit - in_use

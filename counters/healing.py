@@ -23,7 +23,7 @@ import msgspec
 from counters.errors import AccountNotFoundError, CounterBusyError, CounterNotFoundError
 from counters.ids import Clock, check_counter_name, check_id
 from counters.keys import CounterKey
-from counters.model import Changed, Counter, Healing
+from counters.model import Changed, Counter, Enforcement, Healing
 from counters.retry import repeat
 from counters.store import Store
 
@@ -84,19 +84,38 @@ class Healer:
     def is_over(self, counter: Counter) -> bool:
         """Tell whether a counter was closed so long ago that no entry that was let in before can still be written."""
         closed_at_ms = counter.closed_at_ms
-        return closed_at_ms is not None and self._clock() - closed_at_ms >= self._settings.quiet_s * 1000
+        return closed_at_ms is not None and self._clock() - closed_at_ms >= self._ends_s(counter) * 1000
 
     def is_quiet(self, counter: Counter) -> bool:
         """Tell whether a counter has been untouched for long enough."""
-        return self._untouched_ms(counter) >= self._settings.quiet_s * 1000
+        return self.quiet_in_s(counter) <= 0
+
+    def quiet_in_s(self, counter: Counter) -> float:
+        """Return how long it takes until a counter is quiet if nobody touches it, in seconds; negative after that."""
+        is_tightening = counter.enforcement is Enforcement.TIGHTENING
+        quiet_s = self._ends_s(counter) if is_tightening else self._settings.quiet_s
+        return quiet_s - self._untouched_ms(counter) / 1000
+
+    def _ends_s(self, counter: Counter) -> float:
+        """Return how long after a change of its terms the last entry that was let in before may come, in seconds.
+
+        Twice as long where hybrid lanes may have been at work: they may let creates in by a look that is as old as
+        half of the quiet.
+        """
+        return self._settings.quiet_s * (1 if counter.enforcement is Enforcement.STRICT else 2)
 
     def needs_healing(self, counter: Counter) -> bool:
         """Tell whether healing a counter now is safe and could change it.
 
-        The two counters differ, and either ``best_effort`` was not verified since it or ``eventual`` last changed, or
-        ``eventual`` can be set as well. A settlement after a healing may be of a delete that the recount missed.
+        It is tightening; or the two counters differ, and either ``best_effort`` was not verified since it or
+        ``eventual`` last changed, or ``eventual`` can be set as well. A settlement after a healing may be of a delete
+        that the recount missed.
         """
-        if counter.drift == 0 or not self.is_quiet(counter):
+        if not self.is_quiet(counter):
+            return False
+        if counter.enforcement is Enforcement.TIGHTENING:
+            return True
+        if counter.drift == 0:
             return False
         settled_since = (counter.settled_at_ms or -1) >= (counter.healed_at_ms or 0)
         verified = counter.healed_revision == counter.revision and not settled_since
@@ -115,7 +134,9 @@ class Healer:
         return Diagnosis(before=counter, total=await self._recount(counter), after=counter, healed=False)
 
     async def heal(self, key: CounterKey, *, reset_eventual: bool = False) -> Diagnosis:
-        """Set ``best_effort`` to the ledger's total; raises what ``diagnose`` does, and more.
+        """Set ``best_effort`` to the ledger's total, which makes a tightening counter strict.
+
+        Raises what ``diagnose`` does, and more.
 
         ``eventual`` is set too when the counter has been untouched for long, or when asked for. Stream records that
         the recount has seen are then not settled any more, so that being early counts nothing twice.
@@ -130,7 +151,7 @@ class Healer:
         """
         before = await self._read(key)
         if not self.is_quiet(before):
-            raise CounterBusyError(self._quiet_in_s(before))
+            raise CounterBusyError(self.quiet_in_s(before))
         counted_from_ms = self._counted_from_ms() if reset_eventual or self._is_settled(before) else None
         total = await self._recount(before)
         healing = Healing(
@@ -139,6 +160,7 @@ class Healer:
             at_ms=self._clock(),
             counted_from_ms=counted_from_ms,
             settled_at_ms=before.settled_at_ms,
+            tightened_version=before.terms_version if before.enforcement is Enforcement.TIGHTENING else None,
         )
         # Not repeated: after an unknown outcome the revision tells nothing, and the next look starts afresh.
         outcome = await self._store.heal_counter(key, healing)
@@ -153,9 +175,6 @@ class Healer:
 
     def _is_settled(self, counter: Counter) -> bool:
         return self._untouched_ms(counter) >= self._settings.settled_s * 1000
-
-    def _quiet_in_s(self, counter: Counter) -> float:
-        return self._settings.quiet_s - self._untouched_ms(counter) / 1000
 
     def _counted_from_ms(self) -> int:
         """Return a time in the quiet before the recount: what is older was seen by it, what is newer was not."""

@@ -324,6 +324,7 @@ class Lane:
             admits=bool(granted),
             limit=counter.limit,
             epoch=counter.epoch if follows else None,
+            enforcement=Enforcement.HYBRID if any(one.epoch is None for one in adjustments) else None,
             at_ms=self._clock(),
         )
         sent_at = asyncio.get_running_loop().time()
@@ -375,6 +376,9 @@ class Lane:
                 raise
             if not self._admits_all(seen, tickets, adjustments):
                 raise
+            if asyncio.get_running_loop().time() - self._seen_at > self._healer.quiet_s / 2:
+                # By now it may be strict.
+                raise
             # Hybrid callers prefer being let in by an old look to no answer; it is no reason to refuse.
             return seen
         if counter is not None:
@@ -384,8 +388,8 @@ class Lane:
     def _may_trust(self, seen: Counter, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
         if not tickets or asyncio.get_running_loop().time() - self._seen_at < self._settings.full_for_s:
             return True
-        if seen.enforcement is Enforcement.HYBRID:
-            # Nothing checks the limit after us, so an old look must not admit.
+        if seen.enforcement is not Enforcement.STRICT:
+            # Nothing checks the limit after us, so an old look must not admit; nor must it refuse for long.
             return False
         return self._admits_all(seen, tickets, adjustments)
 
@@ -423,9 +427,13 @@ class Lane:
             self._in_flight -= adjustment.in_flight
 
     def _drop_outdated(self, counter: Counter, adjustments: Sequence[Adjustment]) -> list[Adjustment]:
-        """End the adjustments that follow a change of the ledger in an earlier epoch; return the others."""
-        self._finish([one for one in adjustments if one.epoch not in {None, counter.epoch}])
-        return [one for one in adjustments if one.epoch in {None, counter.epoch}]
+        """End the adjustments that must not be made any more; return the others.
+
+        They follow a change of the ledger in an earlier epoch, or go ahead of one in a counter that was hybrid.
+        """
+        valid = {counter.epoch, None} if counter.enforcement is Enforcement.HYBRID else {counter.epoch}
+        self._finish([one for one in adjustments if one.epoch not in valid])
+        return [one for one in adjustments if one.epoch in valid]
 
     def _refuse_what_does_not_fit(self, counter: Counter, tickets: Sequence[Ticket], in_use: int) -> list[Ticket]:
         """Return the tickets that fit under the limit; refuse the others."""

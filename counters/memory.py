@@ -6,7 +6,7 @@ import msgspec
 
 from counters.errors import StoreRejectedError
 from counters.keys import CounterKey, slot_of
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
+from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
 from counters.settlement import Mark, Settled, Settlement, Unsettled
 
 
@@ -94,6 +94,8 @@ class MemoryStore:
             return Refused(counter)
         if change.epoch is not None and counter.epoch != change.epoch:
             return Refused(counter)
+        if change.enforcement is not None and counter.enforcement is not change.enforcement:
+            return Refused(counter)
         self._counters[key] = changed = msgspec.structs.replace(
             counter, best_effort=best_effort, revision=counter.revision + 1, touched_at_ms=change.at_ms
         )
@@ -106,6 +108,8 @@ class MemoryStore:
             return Refused(counter)
         if healing.counted_from_ms is not None and counter.settled_at_ms != healing.settled_at_ms:
             return Refused(counter)
+        if healing.tightened_version is not None and counter.terms_version != healing.tightened_version:
+            return Refused(counter)
         healed = msgspec.structs.replace(
             counter,
             best_effort=healing.total,
@@ -116,6 +120,8 @@ class MemoryStore:
         )
         if healing.counted_from_ms is not None:
             healed = msgspec.structs.replace(healed, eventual=healing.total, counted_from_ms=healing.counted_from_ms)
+        if healing.tightened_version is not None:
+            healed = msgspec.structs.replace(healed, enforcement=Enforcement.STRICT)
         self._counters[key] = healed
         return Changed(healed)
 
@@ -125,7 +131,12 @@ class MemoryStore:
         if counter is None or counter.is_closed or counter.terms_version != change.seen_version:
             return counter
         self._counters[key] = changed = msgspec.structs.replace(
-            counter, limit=change.limit, terms_version=counter.terms_version + 1, terms_nonce=change.nonce
+            counter,
+            limit=counter.limit if change.limit is None else change.limit,
+            enforcement=change.enforcement or counter.enforcement,
+            touched_at_ms=change.at_ms if change.enforcement is Enforcement.TIGHTENING else counter.touched_at_ms,
+            terms_version=counter.terms_version + 1,
+            terms_nonce=change.nonce,
         )
         return changed
 

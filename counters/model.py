@@ -16,6 +16,9 @@ class Enforcement(StrEnum):
     HYBRID = "hybrid"
     """Never held up by the counter; may go over the limit for a moment."""
 
+    TIGHTENING = "tightening"
+    """On the way from hybrid to strict: nothing is let in until a healing has counted all that hybrid let in."""
+
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The owner of counters.
@@ -85,9 +88,9 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def value(self) -> int:
         """What enforcement compares with the limit."""
-        if self.enforcement is Enforcement.HYBRID:
-            return max(self.best_effort, self.eventual)
-        return self.best_effort
+        if self.enforcement is Enforcement.STRICT:
+            return self.best_effort
+        return max(self.best_effort, self.eventual)
 
     @property
     def remaining(self) -> int | None:
@@ -152,14 +155,19 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a counter's terms, to be made if nobody else has changed them since.
 
     Attributes:
-        limit: The new limit.
+        limit: The new limit; None to leave it as it is.
+        enforcement: How it is kept from now on; None to leave that as it is. Tightening touches the counter, so that
+            it is quiet again only when all that hybrid let in before has ended.
         seen_version: The version of the terms that the change was decided on; the write is conditional on it.
         nonce: Tells this change from all others, so that a repeat finds out whether an earlier try made it.
+        at_ms: The time of the change, milliseconds since the epoch.
     """
 
-    limit: int
+    limit: int | None = None
+    enforcement: Enforcement | None = None
     seen_version: int
     nonce: str
+    at_ms: int
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +178,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         admits: Whether callers are let in by it: then the write is conditional on the limit.
         limit: The limit that the lane admitted under; None for no limit.
         epoch: When given, the write is conditional on the counter's epoch being this one.
+        enforcement: When given, the write is conditional on the limit being kept so.
         at_ms: The time of the change, milliseconds since the epoch.
     """
 
@@ -177,6 +186,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     admits: bool
     limit: int | None
     epoch: int | None
+    enforcement: Enforcement | None = None
     at_ms: int
 
 
@@ -191,6 +201,8 @@ class Healing(msgspec.Struct, frozen=True, kw_only=True):
             settled any more.
         settled_at_ms: When ``eventual`` was last settled before the recount; when ``eventual`` is set, the write is
             conditional on it, as the recount may have missed what was settled since.
+        tightened_version: When given, the counter was tightening and becomes strict; the write is conditional on this
+            version of its terms.
     """
 
     total: int
@@ -198,6 +210,7 @@ class Healing(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     counted_from_ms: int | None = None
     settled_at_ms: int | None = None
+    tightened_version: int | None = None
 
 
 class Changed(msgspec.Struct, frozen=True):

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from counters.errors import CounterError, LimitReachedError
+from counters.errors import CounterError, LimitReachedError, OverloadedError
 from counters.healing import Healer
 from counters.keys import CounterKey
-from counters.model import Counter
+from counters.model import Counter, Enforcement
 from counters.tickets import Ticket
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Refusals:
 
         Args:
             counter: As last seen.
-            tickets: What does not fit; none do when there is no limit.
+            tickets: What does not fit.
             in_use: What the limit was compared with.
             try_again: Gets those that waited. Not kept: a lane that is held by what it holds would stay in memory
                 until the garbage collector comes by.
@@ -50,9 +51,15 @@ class Refusals:
             self._waiting += tickets
             if self.healing is None:
                 self.healing = asyncio.create_task(self._heal(try_again))
-        elif counter.limit is not None:
-            for ticket in tickets:
-                ticket.fail(LimitReachedError(counter.limit, in_use))
+            return
+        for ticket in tickets:
+            ticket.fail(self._refusal(counter, in_use))
+
+    def _refusal(self, counter: Counter, in_use: int) -> CounterError:
+        if counter.enforcement is Enforcement.TIGHTENING:
+            reason = "The account is becoming strict: creates go on when all that was let in before is counted."
+            return OverloadedError(reason, retry_after_s=max(1, math.ceil(self._healer.quiet_in_s(counter))))
+        return LimitReachedError(counter.limit or 0, in_use)
 
     def _may_heal(self, counter: Counter) -> bool:
         now = asyncio.get_running_loop().time()

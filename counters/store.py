@@ -75,19 +75,20 @@ class Store(Protocol):
         """Make one flush: ``best_effort += delta``, one revision on.
 
         Refused when the counter does not exist. When it admits, also refused unless the counter's limit is the one
-        given and ``best_effort + delta`` stays within it. When an epoch is given, also refused unless the counter's
-        is the same.
+        given and ``best_effort + delta`` stays within it. When an epoch or an enforcement is given, also refused
+        unless the counter's is the same.
         """
 
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
         """Set ``best_effort`` to the recounted total, one epoch and one revision on.
 
         Refused when the counter does not exist or its revision is not the one given; when ``eventual`` is set too, also
-        refused unless the counter was last settled at the given time.
+        refused unless the counter was last settled at the given time. A tightening counter becomes strict when its
+        version is given, and the healing is refused when it has another one.
         """
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
-        """Set the limit, one version of the terms on, if the version is the one that was seen and it is not closed.
+        """Set the terms, one version on, if the version is the one that was seen and the counter is not closed.
 
         Returns:
             The counter as it is now, whether or not this changed it; None when it does not exist. The change was made,

@@ -13,6 +13,9 @@ from tests import factories
 
 DEADLINE_S = 5.0
 
+ENFORCEMENTS = (Enforcement.STRICT, Enforcement.HYBRID)
+"""How an account can ask its limit to be kept."""
+
 
 def standing_clock() -> int:
     """Tell always the same time, so that ids and timestamps can be foretold."""

@@ -3,7 +3,7 @@
 import itertools
 
 from counters.keys import SERVICES, CounterKey
-from counters.model import Account, Change, Counter, Entry, Healing, TermsChange
+from counters.model import Account, Change, Counter, Enforcement, Entry, Healing, TermsChange
 
 NOW_MS = 1_790_000_000_000
 
@@ -31,9 +31,17 @@ def entry(entry_id: str | None = None, *, name: str = "billing", amount: int = 1
     return Entry(id=id_, name=name, amount=amount, created_at_ms=NOW_MS, nonce=nonce)
 
 
-def terms(limit: int, *, seen_version: int = 0, nonce: str = "nonce") -> TermsChange:
-    """Return a change of a counter's limit."""
-    return TermsChange(limit=limit, seen_version=seen_version, nonce=nonce)
+def terms(
+    limit: int | None = None,
+    enforcement: Enforcement | None = None,
+    *,
+    seen_version: int = 0,
+    nonce: str = "nonce",
+) -> TermsChange:
+    """Return a change of a counter's terms."""
+    return TermsChange(
+        limit=limit, enforcement=enforcement, seen_version=seen_version, nonce=nonce, at_ms=NOW_MS + 30_000
+    )
 
 
 def reserve(amount: int, *, limit: int | None, release: int = 0, epoch: int = 0) -> Change:

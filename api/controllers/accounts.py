@@ -15,6 +15,7 @@ from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
 from api.schemas.problems import ProblemKind
+from counters.model import Enforcement
 from counters.pages import PAGE_LIMIT_DEFAULT
 
 
@@ -32,7 +33,7 @@ class AccountsController(Controller):
     )
     async def create_account(self, data: JSONBody[AccountCreate], accounts: InjectedAccounts) -> Made[Account]:
         """Make an account under an id of ours. Its limit holds from the first service on."""
-        view = await accounts.create(data.username, data.max_number_of_services, data.enforcement)
+        view = await accounts.create(data.username, data.max_number_of_services, Enforcement(data.enforcement))
         return Made(Account.of(view), f"/accounts/{view.account.id}")
 
     @get(summary="List accounts", responses=problem_responses())
@@ -64,8 +65,13 @@ class AccountsController(Controller):
         """
         if has_read_only(data):
             refuse_changes(data, Account.of(await accounts.get(account_id)))
-        username, limit = given(data.username), given(data.max_number_of_services)
-        return Account.of(await accounts.update(account_id, username=username, limit=limit))
+        view = await accounts.update(
+            account_id,
+            username=given(data.username),
+            limit=given(data.max_number_of_services),
+            enforcement=given(data.enforcement),
+        )
+        return Account.of(view)
 
     @delete(
         "/{account_id:str}",

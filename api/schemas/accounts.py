@@ -1,6 +1,6 @@
 """Accounts on the wire."""
 
-from typing import Annotated, ClassVar, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -18,7 +18,31 @@ from counters.model import Enforcement
 from counters.pages import Page
 
 ServicesInUse: TypeAlias = Annotated[int, Meta(description="Services in use right now.", examples=[2])]
-EnforcementShown: TypeAlias = Annotated[Enforcement, Meta(description="How the limit is kept.", examples=["strict"])]
+EnforcementShown: TypeAlias = Annotated[
+    Enforcement,
+    Meta(
+        description="How the limit is kept. `tightening` is the way from `hybrid` to `strict`: nothing is let in until "
+        "all that was let in before is counted.",
+        examples=["strict"],
+    ),
+]
+EnforcementChosen: TypeAlias = Annotated[
+    Literal["strict", "hybrid"],
+    Meta(
+        description="How the limit is kept. `strict`: never over it. `hybrid`: creates do not wait for the counter and "
+        "go on while it is throttled, so a burst may go over it.",
+        examples=["strict"],
+    ),
+]
+EnforcementWanted: TypeAlias = Annotated[
+    Enforcement,
+    Meta(
+        description="How the limit is to be kept: `strict` or `hybrid`, or as it is now. `hybrid` holds at once. A "
+        "`hybrid` account that is to be `strict` is `tightening` first: creates are answered 503 with `Retry-After` "
+        "until nothing has touched the account for half a minute, and all that is there is counted.",
+        examples=["strict"],
+    ),
+]
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -61,14 +85,7 @@ class AccountCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     username: Username
     max_number_of_services: ServicesLimit = DEFAULT_LIMIT
-    enforcement: Annotated[
-        Enforcement,
-        Meta(
-            description="How the limit is kept, for as long as the account lives. `strict`: never over it. `hybrid`: "
-            "creates do not wait for the counter and go on while it is throttled, so a burst may go over it.",
-            examples=["strict"],
-        ),
-    ] = Enforcement.STRICT
+    enforcement: EnforcementChosen = "strict"
 
 
 class AccountUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,13 +94,13 @@ class AccountUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     The answer to a GET can be sent back with changes: fields that are marked as read-only may be there, as they are.
     """
 
-    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "number_of_services", "enforcement", "created_at")
+    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "number_of_services", "created_at")
 
     username: Username | UnsetType = UNSET
     max_number_of_services: ServicesLimit | UnsetType = UNSET
+    enforcement: EnforcementWanted | UnsetType = UNSET
     id: Annotated[AccountId, READ_ONLY_FIELD] | UnsetType = UNSET
     number_of_services: Annotated[ServicesInUse, READ_ONLY_FIELD] | UnsetType = UNSET
-    enforcement: Annotated[EnforcementShown, READ_ONLY_FIELD] | UnsetType = UNSET
     created_at: Annotated[Timestamp, READ_ONLY_FIELD] | UnsetType = UNSET
 
     def __post_init__(self) -> None:

@@ -4,8 +4,9 @@ from typing import Annotated, Self
 
 from msgspec import Meta, Struct
 
+from api.schemas.accounts import EnforcementShown
 from api.schemas.fields import AccountId, NextCursor, Timestamp, to_timestamp_or_none
-from counters.model import Counter, Enforcement
+from counters.model import Counter
 from counters.pages import Page
 
 
@@ -20,7 +21,7 @@ class Count(Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(description="Most that may be in use; null for no limit.", examples=[5000])] | None
     remaining: Annotated[int, Meta(description="Room under the limit; null for no limit.", examples=[4998])] | None
     drift: Annotated[int, Meta(description="`best_effort` less `eventual`; 0 when all is settled.", examples=[0])]
-    enforcement: Annotated[Enforcement, Meta(description="How the limit is kept.", examples=["strict"])]
+    enforcement: EnforcementShown
     settled_at: Timestamp | None
     healed_at: Timestamp | None
 

@@ -14,7 +14,7 @@ from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons, t
 from counters.dynamodb.wire import AnswerError, ConditionFailedError
 from counters.errors import NotAppliedError
 from counters.keys import CounterKey, PrimaryKey
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
+from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef, WriteRequestTypeDef
@@ -147,6 +147,10 @@ class DynamoStore:
             names["#epoch"] = keys.EPOCH
             values[":epoch"] = items.number(change.epoch)
             condition += " AND #epoch = :epoch"
+        if change.enforcement is not None:
+            names["#enforcement"] = keys.ENFORCEMENT
+            values[":enforcement"] = items.string(change.enforcement)
+            condition += " AND #enforcement = :enforcement"
         update = "ADD #best_effort :delta, #revision :one SET #touched_at = :now"
         return await self._update_counter(key, update, condition, names, values)
 
@@ -177,6 +181,14 @@ class DynamoStore:
                 values[":settled_at"] = items.number(healing.settled_at_ms)
             values[":counted_from"] = items.number(healing.counted_from_ms)
             assignments += ["#eventual = :total", "#counted_from = :counted_from"]
+        if healing.tightened_version is not None:
+            names |= {"#enforcement": keys.ENFORCEMENT, "#terms_version": keys.TERMS_VERSION}
+            values |= {
+                ":strict": items.string(Enforcement.STRICT),
+                ":tightened_version": items.number(healing.tightened_version),
+            }
+            condition += " AND #terms_version = :tightened_version"
+            assignments.append("#enforcement = :strict")
         update = f"ADD #epoch :one, #revision :one SET {', '.join(assignments)}"
         return await self._update_counter(key, update, condition, names, values)
 
@@ -185,10 +197,15 @@ class DynamoStore:
         # A counter whose terms were never changed has no version.
         seen_version = items.number(change.seen_version) if change.seen_version else None
         terms = {
-            keys.LIMIT: items.number(change.limit),
             keys.TERMS_VERSION: items.number(change.seen_version + 1),
             keys.TERMS_NONCE: items.string(change.nonce),
         }
+        if change.limit is not None:
+            terms[keys.LIMIT] = items.number(change.limit)
+        if change.enforcement is not None:
+            terms[keys.ENFORCEMENT] = items.string(change.enforcement)
+        if change.enforcement is Enforcement.TIGHTENING:
+            terms[keys.TOUCHED_AT] = items.number(change.at_ms)
         condition = conditions.all_of(
             conditions.EXISTS,
             conditions.is_still(keys.CLOSED_AT, None),

@@ -12,7 +12,7 @@ from counters.dynamodb import open_store
 from counters.errors import StoreRejectedError
 from counters.keys import SERVICES, CounterKey, slot_of
 from counters.memory import MemoryStore
-from counters.model import Changed, Counter, Refused
+from counters.model import Changed, Counter, Enforcement, Refused
 from counters.settlement import Mark, Settled, Settlement, Unsettled
 from counters.store import SettlementStore, Store
 from stack.provision import create_table
@@ -111,6 +111,50 @@ class AccountsContract:
         changed = await store.set_terms(key, factories.terms(2, nonce="n1"))
         assert changed == msgspec.structs.replace(before, limit=2, terms_version=1, terms_nonce="n1")
         assert await read(store, key) == changed
+
+    async def test_set_terms_leaves_what_is_not_given(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        before = await read(store, key)
+        changed = await store.set_terms(key, factories.terms(enforcement=Enforcement.HYBRID, nonce="n1"))
+        assert changed == msgspec.structs.replace(
+            before, enforcement=Enforcement.HYBRID, terms_version=1, terms_nonce="n1"
+        )
+        assert await read(store, key) == changed
+
+    async def test_tightening_touches_the_counter_and_a_healing_ends_it(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10)
+        before = await read(store, key)
+        tightening = await store.set_terms(key, factories.terms(7, Enforcement.TIGHTENING))
+        assert tightening is not None
+        assert (tightening.limit, tightening.enforcement) == (7, Enforcement.TIGHTENING)
+        assert tightening.touched_at_ms > before.touched_at_ms
+        assert tightening.revision == before.revision
+        healing = factories.healing(4, revision=0)
+        healed = await store.heal_counter(key, msgspec.structs.replace(healing, tightened_version=1))
+        strict = await read(store, key)
+        assert healed == Changed(strict)
+        assert (strict.enforcement, strict.best_effort) == (Enforcement.STRICT, 4)
+
+    async def test_a_healing_ends_no_tightening_that_is_newer(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10)
+        await store.set_terms(key, factories.terms(enforcement=Enforcement.TIGHTENING))
+        await store.set_terms(key, factories.terms(enforcement=Enforcement.HYBRID, seen_version=1))
+        hybrid = await read(store, key)
+        late = msgspec.structs.replace(factories.healing(4, revision=0), tightened_version=1)
+        assert await store.heal_counter(key, late) == Refused(hybrid)
+        assert await read(store, key) == hybrid
+
+    async def test_a_flush_for_a_hybrid_counter_is_refused_by_a_strict_one(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10)
+        release = msgspec.structs.replace(factories.release(1), epoch=None, enforcement=Enforcement.HYBRID)
+        assert await store.change_counter(key, release) == Refused(await read(store, key))
+        await store.set_terms(key, factories.terms(enforcement=Enforcement.HYBRID))
+        assert await store.change_counter(key, release) == Changed(await read(store, key))
+        assert (await read(store, key)).best_effort == -1
 
     async def test_set_terms_is_refused_under_an_old_version(self, store: Store, make_counter: MakeCounter) -> None:
         key = await make_counter(limit=10)

@@ -96,6 +96,23 @@ class TestUpdate:
         }
         assert (await api.get(f"/accounts/{account_id}")).json() == account
 
+    async def test_changes_how_the_limit_is_kept(self, api: Api, account_id: str, method: str) -> None:
+        for wanted, shown in (("hybrid", "hybrid"), ("strict", "tightening"), ("hybrid", "hybrid")):
+            response = await api.request(method, f"/accounts/{account_id}", json={"enforcement": wanted})
+            assert (response.status_code, response.json()["enforcement"]) == (200, shown)
+            assert (await api.get(f"/accounts/{account_id}")).json() == response.json()
+            assert (await api.get(f"/counts/{account_id}")).json()["items"][0]["enforcement"] == shown
+            again = await api.request(method, f"/accounts/{account_id}", json=response.json())
+            assert (again.status_code, again.json()) == (200, response.json())
+
+    async def test_on_the_way_to_strict_a_create_is_asked_to_come_back(
+        self, api: Api, account_id: str, method: str
+    ) -> None:
+        for wanted in ("hybrid", "strict"):
+            await api.request(method, f"/accounts/{account_id}", json={"enforcement": wanted})
+        response = await api.post("/services", json={"account_id": account_id, "name": "billing"})
+        assert (response.status_code, response.headers["retry-after"]) == (503, "30")
+
     async def test_a_new_limit_holds_for_the_next_service(self, api: Api, account_id: str, method: str) -> None:
         await api.request(method, f"/accounts/{account_id}", json={"max_number_of_services": 0})
         response = await api.post("/services", json={"account_id": account_id, "name": "billing"})

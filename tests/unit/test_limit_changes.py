@@ -9,7 +9,7 @@ from counters.errors import AccountNotFoundError, ChangeConflictError, LimitReac
 from counters.keys import CounterKey
 from counters.model import Enforcement
 from tests.callers import LATENCY_S, creates, outcomes_of
-from tests.engines import make_account, make_engine
+from tests.engines import ENFORCEMENTS, make_account, make_engine
 from tests.late import LATE_S, delay_next
 from tests.stores import Fault, WatchedStore
 from tests.virtual_time import in_virtual_time
@@ -18,7 +18,7 @@ from tests.virtual_time import in_virtual_time
 class TestLimitHoldsAtOnce:
     """A new limit that was answered holds for the next request of the same process."""
 
-    @pytest.mark.parametrize("enforcement", list(Enforcement))
+    @pytest.mark.parametrize("enforcement", ENFORCEMENTS)
     def test_a_create_right_after_a_raise_finds_the_room(self, enforcement: Enforcement) -> None:
         @in_virtual_time
         async def history() -> None:
@@ -32,7 +32,7 @@ class TestLimitHoldsAtOnce:
 
         history()
 
-    @pytest.mark.parametrize("enforcement", list(Enforcement))
+    @pytest.mark.parametrize("enforcement", ENFORCEMENTS)
     def test_a_create_right_after_a_lowering_is_refused(self, enforcement: Enforcement) -> None:
         @in_virtual_time
         async def history() -> None:

@@ -9,7 +9,7 @@ from counters.errors import EntryNotFoundError, OverloadedError
 from counters.keys import CounterKey
 from counters.model import Created, Enforcement
 from tests.callers import LATENCY_S
-from tests.engines import make_account, make_engine
+from tests.engines import ENFORCEMENTS, make_account, make_engine
 from tests.late import LATE_S, delay_next, let_act_before_next
 from tests.stores import Fault, WatchedStore
 from tests.virtual_time import in_virtual_time
@@ -52,7 +52,7 @@ class TestInsertInDoubt:
 class TestDeleteOfAnIdThatIsUsedAgain:
     """A delete is of the entry that it found."""
 
-    @pytest.mark.parametrize("enforcement", list(Enforcement))
+    @pytest.mark.parametrize("enforcement", ENFORCEMENTS)
     @pytest.mark.parametrize("first_id", ["order-17", None])
     def test_a_late_first_try_leaves_a_newer_entry_of_the_same_id_alone(
         self, enforcement: Enforcement, first_id: str | None

@@ -11,11 +11,11 @@ from counters.keys import CounterKey
 from counters.lane import Lane
 from counters.model import Created, Enforcement
 from tests.callers import LATENCY_S, creates
-from tests.engines import make_account, make_engine, virtual_clock
+from tests.engines import ENFORCEMENTS, make_account, make_engine, virtual_clock
 from tests.stores import Fault, WatchedStore
 from tests.virtual_time import in_virtual_time
 
-BOTH = pytest.mark.parametrize("enforcement", Enforcement)
+BOTH = pytest.mark.parametrize("enforcement", ENFORCEMENTS)
 
 
 async def make_counter(enforcement: Enforcement = Enforcement.STRICT) -> tuple[WatchedStore, Engine, CounterKey]:

@@ -1,0 +1,144 @@
+"""How the limit is kept can be changed while callers are at work (``docs/design.md``, section 5)."""
+
+import asyncio
+
+import pytest
+
+from counters.errors import InvalidInputError, LimitReachedError, OverloadedError
+from counters.keys import CounterKey
+from counters.model import Enforcement
+from tests.callers import creates, outcomes_of
+from tests.engines import make_account
+from tests.healing import LATENCY_S, QUIET_S, fill, make_engine, stick_releases
+from tests.stores import Fault, WatchedStore
+from tests.virtual_time import in_virtual_time
+
+TIGHTENING_S = 2 * QUIET_S
+FLUSHED_S = 1.0
+"""After so long everything that was let in is counted, unless something stands in the way."""
+
+
+def enforcement_of(store: WatchedStore, key: CounterKey) -> Enforcement:
+    return store.counter(key).enforcement
+
+
+@in_virtual_time
+async def test_hybrid_holds_for_the_next_create() -> None:
+    store = WatchedStore(LATENCY_S)
+    engine = make_engine(store)
+    key = await make_account(engine)
+    await fill(engine, key, 3)
+    view = await engine.accounts.update(key.account_id, enforcement=Enforcement.HYBRID)
+    assert view.counter.enforcement is Enforcement.HYBRID
+    stick_releases(store)
+    await engine.entries.create(key, "does not wait for the counter")
+    store.faults.clear()
+    await engine.drain()
+    assert store.counter(key).best_effort == store.total(key) == 4
+
+
+@in_virtual_time
+async def test_on_the_way_to_strict_nothing_is_let_in_until_all_is_counted() -> None:
+    store = WatchedStore(LATENCY_S)
+    engine, other = make_engine(store), make_engine(store, seed=1)
+    key = await make_account(engine, limit=5, enforcement=Enforcement.HYBRID)
+    await fill(other, key, 2)
+    # Two more that best_effort misses: their additions are in doubt, and so not repeated.
+    store.fail("change_counter", Fault.REQUEST_LOST, Fault.REQUEST_LOST)
+    await fill(other, key, 1)
+    await fill(other, key, 1)
+    await asyncio.sleep(FLUSHED_S)
+    assert store.counter(key).best_effort < store.total(key) == 4
+
+    view = await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
+    assert view.counter.enforcement is Enforcement.TIGHTENING
+    await asyncio.sleep(1.0)
+    for process in (engine, other):
+        with pytest.raises(OverloadedError, match="becoming strict") as refused:
+            await process.entries.create(key, "too early")
+        assert 1 <= refused.value.retry_after_s <= TIGHTENING_S
+
+    await asyncio.sleep(TIGHTENING_S)
+    for process, room in ((engine, 1), (other, 0)):
+        created, failed = await outcomes_of(creates(process.entries, key, 4))
+        assert enforcement_of(store, key) is Enforcement.STRICT
+        assert len(created) == room
+        assert {type(error) for error in failed} == {LimitReachedError}
+    assert store.counter(key).best_effort == store.total(key) == 5
+
+
+@in_virtual_time
+async def test_a_process_that_cannot_see_the_change_stops_letting_creates_in() -> None:
+    store = WatchedStore(LATENCY_S)
+    engine, cut_off = make_engine(store), make_engine(store, seed=1)
+    key = await make_account(engine, limit=100, enforcement=Enforcement.HYBRID)
+    await fill(cut_off, key, 3)
+    await asyncio.sleep(FLUSHED_S)
+    await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
+    store.fail("read_counter", *[Fault.THROTTLED] * 100_000)
+    await cut_off.entries.create(key, "let in by an old look")
+    await asyncio.sleep(QUIET_S / 2)
+    with pytest.raises(OverloadedError):
+        await cut_off.entries.create(key, "by too old a look")
+    assert store.total(key) == 4
+
+
+@in_virtual_time
+async def test_a_release_that_was_made_for_hybrid_takes_nothing_from_strict() -> None:
+    store = WatchedStore(LATENCY_S)
+    engine, late = make_engine(store), make_engine(store, seed=1)
+    key = await make_account(engine, limit=5, enforcement=Enforcement.HYBRID)
+    created = await fill(late, key, 5)
+    await asyncio.sleep(FLUSHED_S)
+    stick_releases(store)
+    await late.entries.delete(key, created[0].entry.id)
+    assert store.total(key) == 4
+    await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
+    await asyncio.sleep(TIGHTENING_S)
+    await engine.healer.heal(key)
+    assert enforcement_of(store, key) is Enforcement.STRICT
+    store.faults.clear()
+    await late.drain()
+    assert store.counter(key).best_effort == store.total(key) == 4
+
+
+@in_virtual_time
+async def test_a_sweep_ends_the_tightening_when_nobody_creates() -> None:
+    store = WatchedStore()
+    engine = make_engine(store)
+    key = await make_account(engine, enforcement=Enforcement.HYBRID)
+    await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
+    await asyncio.sleep(TIGHTENING_S - 1)
+    await engine.sweeper.sweep()
+    assert enforcement_of(store, key) is Enforcement.TIGHTENING
+    await asyncio.sleep(1)
+    await engine.sweeper.sweep()
+    assert enforcement_of(store, key) is Enforcement.STRICT
+
+
+@in_virtual_time
+async def test_the_limit_and_its_enforcement_change_together() -> None:
+    store = WatchedStore()
+    engine = make_engine(store)
+    key = await make_account(engine, limit=5)
+    view = await engine.accounts.update(key.account_id, limit=3, enforcement=Enforcement.HYBRID)
+    assert (view.counter.limit, view.counter.enforcement) == (3, Enforcement.HYBRID)
+    assert store.calls["set_terms"] == 1
+
+
+@in_virtual_time
+async def test_what_is_so_already_is_not_written_and_tightening_cannot_be_asked_for() -> None:
+    store = WatchedStore()
+    engine = make_engine(store)
+    key = await make_account(engine)
+    await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
+    assert store.calls["set_terms"] == 0
+    with pytest.raises(InvalidInputError, match="must be strict or hybrid"):
+        await engine.accounts.update(key.account_id, enforcement=Enforcement.TIGHTENING)
+    await engine.accounts.update(key.account_id, enforcement=Enforcement.HYBRID)
+    for wanted in (Enforcement.STRICT, Enforcement.STRICT, Enforcement.TIGHTENING):
+        view = await engine.accounts.update(key.account_id, enforcement=wanted)
+        assert view.counter.enforcement is Enforcement.TIGHTENING
+    view = await engine.accounts.update(key.account_id, enforcement=Enforcement.HYBRID)
+    assert view.counter.enforcement is Enforcement.HYBRID
+    await engine.entries.create(key, "hybrid again")
