@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 
 import httptools
 import msgspec
@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from api.exchanges import REQUEST_ID_HEADER, choose_request_id, encode_problem
-from api.framing import Inbox, RefusedError, check_count, check_method, without_offers
+from api.framing import HEADERS_MAX, TOO_MANY, Inbox, RefusedError, check_method, without_offers
 from api.requests import BODY_BYTES_MAX
 from api.schemas.problems import ProblemKind
 from api.storms import StormLog
@@ -120,6 +120,7 @@ class Connection(HttpToolsProtocol):
         self._has_part = False
         """Whether a part of its head is here."""
         self._has_head = False
+        self._objection: Exception | None = None
         self._is_complete = False
         self._length = 0
         self._coding: bytes | None = None
@@ -173,7 +174,7 @@ class Connection(HttpToolsProtocol):
             RefusedError: The parser sees a second one where there is one.
         """
         if self._is_begun:
-            raise RefusedError(ProblemKind.MALFORMED_REQUEST, "Where the request ends is not clear.")
+            self._object(ProblemKind.MALFORMED_REQUEST, "Where the request ends is not clear.")
         self._is_begun = True
         super().on_message_begin()
 
@@ -294,8 +295,8 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserCallbackError as error:
-            if isinstance(error.__context__, RefusedError | _UpgradeOfferedError):
-                raise error.__context__ from None
+            if self._objection is not None:
+                raise self._objection from None
             raise RefusedError(ProblemKind.MALFORMED_REQUEST, "The request cannot be read.") from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise RefusedError(ProblemKind.MALFORMED_REQUEST, f"{error}.") from error
@@ -305,7 +306,7 @@ class Connection(HttpToolsProtocol):
             self._length = int(value)
         elif name == b"transfer-encoding":
             if self._coding is not None or value.strip().lower() != b"chunked":
-                raise RefusedError(ProblemKind.MALFORMED_REQUEST, "The only Transfer-Encoding here is chunked, once.")
+                self._object(ProblemKind.MALFORMED_REQUEST, "The only Transfer-Encoding here is chunked, once.")
             self._coding = value
         elif name == b"expect":
             self._expects_100 = value.lower() == b"100-continue"
@@ -315,11 +316,22 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:  # noqa: ARG002
         """Look at a head that was parsed; uvicorn would start the application here, before the body is there."""
         if self.parser.should_upgrade():
-            raise _UpgradeOfferedError
+            self._objection = _UpgradeOfferedError()
+            raise self._objection
         if self.scope["http_version"] not in _VERSIONS:
-            raise RefusedError(ProblemKind.MALFORMED_REQUEST, "The version must be HTTP/1.1 or HTTP/1.0.")
-        check_count(len(self.headers))
+            self._object(ProblemKind.MALFORMED_REQUEST, "The version must be HTTP/1.1 or HTTP/1.0.")
+        if len(self.headers) > HEADERS_MAX:
+            self._object(ProblemKind.HEAD_TOO_LARGE, TOO_MANY)
         self._has_head = True
+
+    def _object(self, kind: ProblemKind, detail: str) -> NoReturn:
+        """Refuse what the parser has just told.
+
+        The parser raises an error of its own then. That one's context is ours only as long as nobody handles another
+        error while this connection goes on, and a request that ends in an error does.
+        """
+        self._objection = RefusedError(kind, detail)
+        raise self._objection
 
     def _begin_body(self) -> None:
         """Go on to the body.
@@ -451,13 +463,15 @@ class _Gathered(asyncio.Transport):
         self._unsent.append(data)
 
     def _send(self) -> None:
-        if self._unsent:
+        # A client may have gone away since the write.
+        if self._unsent and not self._transport.is_closing():
             self._transport.write(b"".join(self._unsent))
-            self._unsent = []
+        self._unsent = []
 
     def write_eof(self) -> None:
         self._send()
-        self._transport.write_eof()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
 
     def close(self) -> None:
         self._send()

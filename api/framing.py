@@ -13,6 +13,7 @@ from api.schemas.problems import ProblemKind
 HEAD_BYTES_MAX: Final = 32_768
 HEADERS_MAX: Final = 100
 
+TOO_MANY: Final = f"There must not be more than {HEADERS_MAX} headers."
 _TOO_LONG: Final = f"Request line and headers must not be longer than {HEAD_BYTES_MAX} bytes."
 _METHOD_SO_FAR: Final = re.compile(rb"[A-Z-]+(?: |\Z)|\r?\Z")
 _REQUEST_LINE: Final = re.compile(rb"[^\r\n]* HTTP/1\.[01]\r\n")
@@ -77,6 +78,9 @@ class Inbox:
             return None
         if end - self._start > HEAD_BYTES_MAX:
             raise RefusedError(ProblemKind.HEAD_TOO_LARGE, _TOO_LONG)
+        if buffer[self._start] in b"\r\n":
+            # The parser would skip half a line end.
+            raise RefusedError(ProblemKind.MALFORMED_REQUEST, "An empty line before the request does not end in CRLF.")
         return self._take_until(end + 4)
 
     def take(self, size: int) -> bytes:
@@ -94,16 +98,6 @@ class Inbox:
         else:
             self._start = end
         return piece
-
-
-def check_count(headers: int) -> None:
-    """Refuse a head with so many headers.
-
-    Raises:
-        RefusedError: They are too many.
-    """
-    if headers > HEADERS_MAX:
-        raise RefusedError(ProblemKind.HEAD_TOO_LARGE, f"There must not be more than {HEADERS_MAX} headers.")
 
 
 def check_method(head: bytes) -> None:
@@ -127,7 +121,8 @@ def _check_part(part: bytes) -> None:
     lines = part.count(b"\n")
     if len(part) > HEAD_BYTES_MAX:
         raise RefusedError(ProblemKind.HEAD_TOO_LARGE, _TOO_LONG)
-    check_count(lines - 1)
+    if lines - 1 > HEADERS_MAX:
+        raise RefusedError(ProblemKind.HEAD_TOO_LARGE, TOO_MANY)
     if lines != part.count(b"\r\n"):
         raise RefusedError(ProblemKind.MALFORMED_REQUEST, "A line of the head does not end in CRLF.")
     if _METHOD_SO_FAR.match(part) is None or (lines and _REQUEST_LINE.match(part) is None):

@@ -63,6 +63,34 @@ async def test_an_upgrade_offer_is_ignored_however_the_message_is_cut(offer: byt
         assert wire.statuses == [200]
 
 
+async def test_an_offer_behind_a_request_that_ended_in_an_error_is_ignored_as_well() -> None:
+    app = Seen()
+
+    async def answer_while_handling_an_error(scope: Message, receive: object, send_: object) -> None:
+        try:
+            int(scope["path"])
+        except ValueError:
+            await app(scope, receive, send_)  # type: ignore[arg-type]
+
+    connection, wire = connect(answer_while_handling_an_error)
+    connection.data_received((GET + OFFERS["h2c"] + b"\r\n") * 2 + b"GET / HTTP/2.0\r\n\r\n")
+    await settle()
+    assert app.lines == ["GET /health"] * 2
+    assert problem(wire)["detail"] == "The version must be HTTP/1.1 or HTTP/1.0."
+
+
+async def test_a_client_that_leaves_while_it_is_answered_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    connection, wire = connect(Seen())
+    connection.data_received(GET + b"\r\n")
+    while not connection.transport._unsent:  # type: ignore[attr-defined]  # noqa: ASYNC110 - nothing tells us
+        await asyncio.sleep(0)
+    wire.close()
+    wire.sent.clear()
+    await settle()
+    assert wire.sent == []
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
 async def test_a_body_behind_an_upgrade_offer_is_never_a_request(offer: bytes) -> None:
     app, _ = await send(HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(INNER), INNER, GET + b"\r\n")
@@ -163,6 +191,9 @@ async def test_a_message_without_one_meaning_is_refused(message: bytes) -> None:
         b" GET / HTTP/1.1\r\n\r\n",
         b"GE\x00T / HTTP/1.1\r\n\r\n",
         b"hello\r\n",
+        b"\rGET / HTTP/1.1\r\n\r\n",
+        b"\nGET / HTTP/1.1\r\n\r\n",
+        b"\r\n\rGET / HTTP/1.1\r\n\r\n",
     ],
 )
 async def test_what_is_no_request_of_http_1_is_refused_at_once(data: bytes) -> None:
