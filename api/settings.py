@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def try_timeout_s(self) -> float:
-        """Longest time that one call to the store may take, in seconds: within the deadline there is a second one."""
+        """Longest time from asking the store for something to its answer, in seconds: the deadline has room for two."""
         return self.deadline_s / 2
 
 
