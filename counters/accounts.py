@@ -217,6 +217,10 @@ class Accounts:
         """
         key = counter.key
         if counter.enforcement is not Enforcement.STRICT:
+            # Until then other processes let creates in by what they saw before it was closed.
+            await asyncio.sleep(self._lanes.look_lasts_s)
+            with suppress(OverloadedError):
+                await self._entries.empty(counter, deadline)
             return False
         with suppress(OverloadedError):
             while True:

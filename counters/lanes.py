@@ -29,6 +29,11 @@ class Lanes:
         """Return the number of lanes in memory."""
         return len(self._lanes)
 
+    @property
+    def look_lasts_s(self) -> float:
+        """How old a look may be by which a create is let in or refused without another, in seconds."""
+        return self._settings.full_for_s
+
     def open(self, key: CounterKey) -> Lane:
         """Return the counter's lane, a new one if need be.
 
