@@ -7,7 +7,9 @@ that is not Terraform's ``api_url``.
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -24,11 +26,14 @@ from stack.smoke import Address, smoke_test
 _AWS_LOAD_BALANCER: Final = ".elb.amazonaws.com"
 _AWS_REGISTRY: Final = ".amazonaws.com"
 
-_SWEEPS: Final = (
-    "module.api[0].aws_scheduler_schedule.sweep",
-    "module.observability.aws_cloudwatch_metric_alarm.drift",
+_OF_SWEEPS: Final = frozenset(
+    {
+        "module.api[0].aws_ecs_task_definition.sweep[0]",
+        "module.api[0].aws_scheduler_schedule.sweep[0]",
+        "module.observability.aws_cloudwatch_metric_alarm.drift[0]",
+    }
 )
-"""What depends on the image that served last."""
+"""Terraform's addresses of what depends on the image that served last."""
 
 
 class Steps(Protocol):
@@ -171,10 +176,19 @@ class Deployment:
         _say(f"Deployed. It counts at {where}: eventual followed {settled_s:.1f} s after the create.")
 
     def record(self, image: str) -> None:
-        """See ``Steps``. Nobody is asked: the person who let the image be deployed wants it to be kept."""
+        """See ``Steps``.
+
+        Nobody is asked about the sweeps: the person who let the image be deployed may have left by now. Terraform asks
+        when it would change more than them.
+        """
         _say("Letting sweeps run it, too ...")
-        targets = [f"-target={address}" for address in _SWEEPS]
-        self._terraform.apply(*self._arguments, *image_arguments(image, image), *targets, "-auto-approve")
+        images = image_arguments(image, image)
+        with tempfile.TemporaryDirectory() as folder:
+            plan = Path(folder) / "plan"
+            if self._terraform.plan(plan, *self._arguments, *images) <= _OF_SWEEPS:
+                self._terraform.apply(str(plan))
+            else:
+                self._terraform.apply(*self._arguments, *images)
 
 
 def image_address(repository_url: str, place: Place) -> str:

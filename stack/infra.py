@@ -128,6 +128,22 @@ class Terraform:
         value: str = json.loads(json.loads(answer.stdout.splitlines()[-1]))
         return value
 
+    def plan(self, file: Path, *arguments: str) -> set[str]:
+        """Write a plan to a file, which ``apply`` takes without a question; return the addresses of what it changes.
+
+        Args:
+            file: Where to write it.
+            arguments: Those of an apply; it is planned with the ones that set variables.
+
+        Raises:
+            StackError: There is no plan; with what Terraform says.
+        """
+        planned = self.call("plan", "-input=false", "-no-color", f"-out={file}", *_setting_variables(arguments))
+        if planned.returncode != 0:
+            raise StackError(f"terraform plan failed:\n{planned.stderr}")
+        changes = json.loads(self.call("show", "-json", str(file)).stdout).get("resource_changes", [])
+        return {one["address"] for one in changes if one["change"]["actions"] not in (["no-op"], ["read"])}
+
     def apply(self, *arguments: str) -> None:
         """Apply, while the person at the terminal watches and answers.
 

@@ -181,8 +181,15 @@ class FakeRegistry:
 class FakeTerraform:
     """Notes what it is told to apply."""
 
-    def __init__(self) -> None:
+    def __init__(self, *changes: str) -> None:
+        self.changes = set(changes)
+        self.planned: list[tuple[str, ...]] = []
         self.applied: list[tuple[str, ...]] = []
+
+    def plan(self, file: Path, *arguments: str) -> set[str]:
+        """Do as ``Terraform`` does."""
+        self.planned.append((file.name, *arguments))
+        return self.changes
 
     def apply(self, *arguments: str) -> None:
         """Do as ``Terraform`` does."""
@@ -216,15 +223,28 @@ def test_a_tag_that_names_its_machine_type_is_taken_as_it_is() -> None:
     assert registry.tag_for("v1-arm64", "arm64") == registry.tag_for("v1", "arm64") == "v1-arm64"
 
 
-def test_to_record_an_image_changes_only_what_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+SCHEDULE = "module.api[0].aws_scheduler_schedule.sweep[0]"
+RECORDED = ("-var-file=local.tfvars", "-var=api_image=image:v2", "-var=served_image=image:v2")
+
+
+def test_an_image_is_applied_beside_the_one_that_served(monkeypatch: pytest.MonkeyPatch) -> None:
     terraform = FakeTerraform()
-    steps = deployment(FakeRegistry(monkeypatch), terraform)
-    steps.apply("image:v2", "image:v1")
-    steps.record("image:v2")
-    first, second = terraform.applied
-    assert first == ("-var-file=local.tfvars", "-var=api_image=image:v2", "-var=served_image=image:v1")
-    assert second[:3] == ("-var-file=local.tfvars", "-var=api_image=image:v2", "-var=served_image=image:v2")
-    assert second[3].startswith("-target=module.api[0].aws_scheduler_schedule.sweep")
+    deployment(FakeRegistry(monkeypatch), terraform).apply("image:v2", "image:v1")
+    assert terraform.applied == [("-var-file=local.tfvars", "-var=api_image=image:v2", "-var=served_image=image:v1")]
+
+
+def test_to_record_an_image_asks_nobody_when_only_sweeps_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    terraform = FakeTerraform(SCHEDULE)
+    deployment(FakeRegistry(monkeypatch), terraform).record("image:v2")
+    assert terraform.planned == [("plan", *RECORDED)]
+    ((plan,),) = terraform.applied
+    assert Path(plan).name == "plan"
+
+
+def test_to_record_an_image_asks_when_more_would_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    terraform = FakeTerraform(SCHEDULE, "module.table.aws_dynamodb_table.this")
+    deployment(FakeRegistry(monkeypatch), terraform).record("image:v2")
+    assert terraform.applied == [RECORDED]
 
 
 @pytest.fixture
