@@ -25,6 +25,14 @@ def test_the_table_removes_what_the_code_lets_expire() -> None:
     assert re.findall(r'attribute_name = "(\S+)"', _read("table", "main.tf")) == [keys.EXPIRES_AT]
 
 
+def test_the_service_with_autoscaling_is_the_one_without_but_for_the_number_of_tasks() -> None:
+    blocks = re.findall(
+        r'^resource "aws_ecs_service" "\w+" \{\n(.*?)^\}', _read("api", "ecs_service.tf"), re.MULTILINE | re.DOTALL
+    )
+    autoscaled, fixed = ({line for line in block.splitlines() if not line.lstrip().startswith("#")} for block in blocks)
+    assert {line.split("=")[0].strip() for line in autoscaled ^ fixed} == {"count", "name", "ignore_changes"}
+
+
 def test_the_container_s_health_check_is_that_of_the_image() -> None:
     task = _read("api", "main.tf")
     python = re.search(r'python = ("\S+")', task)
