@@ -75,7 +75,8 @@ async def test_a_process_that_cannot_see_the_change_stops_letting_creates_in() -
     await fill(cut_off, key, 3)
     await asyncio.sleep(FLUSHED_S)
     await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
-    store.fail("read_counter", *[Fault.THROTTLED] * 100_000)
+    for method in ("read_counter", "change_counter"):
+        store.fail(method, *[Fault.THROTTLED] * 100_000)
     await cut_off.entries.create(key, "let in by an old look")
     await asyncio.sleep(QUIET_S / 2)
     with pytest.raises(OverloadedError):
