@@ -150,6 +150,21 @@ class TestNothingIsLeft:
         assert [type(outcome) for outcome in told] == [AccountNotFoundError, AccountNotFoundError]
         assert store.total(key) == 0
 
+    @in_virtual_time
+    async def test_no_process_lets_anybody_in_by_an_older_look_once_the_deletion_was_answered(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine, other = (make_engine(store, clock=virtual_clock, seed=seed) for seed in range(2))
+        key = await make_account(engine, limit=100, enforcement=Enforcement.HYBRID)
+        await other.entries.create(key, "first")
+        await asyncio.sleep(LATENCY_S * 2)
+        deletion = asyncio.create_task(engine.accounts.delete(key.account_id))
+        await asyncio.sleep(LATENCY_S * 4)
+        await other.entries.create(key, "by an older look")
+        await deletion
+        with pytest.raises(AccountNotFoundError):
+            await other.entries.create(key, "refused")
+        assert store.total(key) == 0
+
     @pytest.mark.parametrize("enforcement", ENFORCEMENTS)
     @pytest.mark.parametrize("ends", ["a sweep", "a repeat"])
     def test_an_entry_that_lands_after_the_answer_is_deleted_later(self, enforcement: Enforcement, ends: str) -> None:
