@@ -90,7 +90,7 @@ def deploy(steps: Steps) -> None:
 def _made(steps: Steps) -> Outputs:
     outputs = steps.outputs()
     if outputs is None:
-        raise StackError("Terraform has not made everything: see what it said above.")
+        raise StackError("Terraform has made no API: see what it said above, and whether the variable api is true.")
     return outputs
 
 
