@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _CONNECTIONS: Final = 128
 _CONNECT_TIMEOUT_S: Final = 1.0
 _KEEPALIVE_S: Final = 12.0
-_QUEUE_SHARE: Final = 0.25
-"""Part of its time that a call may wait for its place: sent with less than the rest, it would only leave a doubt."""
+_NEWS_SHARE: Final = 0.1
+"""Weight of the newest call in how long calls take (an exponentially weighted moving average)."""
 
 _USER_AGENT: Final = "distributed-counter"
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
@@ -94,6 +94,7 @@ class Wire:
         self._keys = keys
         self._call_timeout_s = call_timeout_s
         self._places = asyncio.Semaphore(_CONNECTIONS)
+        self._usual_s = 0.0
 
     async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a call.
@@ -135,14 +136,20 @@ class Wire:
 
     async def _take_place(self) -> None:
         if self._places.locked():
-            async with asyncio.timeout(self._call_timeout_s * _QUEUE_SHARE):
+            # Sent with less time left than an answer takes at present, it would only leave a doubt.
+            async with asyncio.timeout(self._call_timeout_s - 2 * self._usual_s):
                 await self._places.acquire()
         else:
             await self._places.acquire()
 
     async def _exchange(self, headers: Mapping[str, str], body: _Body) -> bytes:
-        async with self._session.post(self._endpoint, headers=headers, data=body, allow_redirects=False) as answer:
-            content = await answer.read()
+        began = monotonic()
+        try:
+            async with self._session.post(self._endpoint, headers=headers, data=body, allow_redirects=False) as answer:
+                content = await answer.read()
+        finally:
+            took_s = min(monotonic() - began, self._call_timeout_s)
+            self._usual_s += (took_s - self._usual_s) * _NEWS_SHARE
         checksum = answer.headers.get("x-amz-crc32")
         if checksum is not None and checksum != str(crc32(content)):
             raise DamagedAnswerError("The answer's checksum is wrong.")

@@ -81,13 +81,22 @@ async def arrive(client: DynamoClient, server: Server) -> asyncio.Task[None]:
 
 
 async def test_a_call_that_gets_no_connection_in_its_time_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(monkeypatch, bound_s=0.4) as (client, server), asyncio.timeout(GENEROUS_S):
+    monkeypatch.setattr(wire, "_NEWS_SHARE", 1.0)
+    async with serving(monkeypatch, bound_s=0.8) as (client, server), asyncio.timeout(GENEROUS_S):
+        usual = await arrive(client, server)
+        await asyncio.sleep(0.2)
+        server.may_answer.set()
+        await usual
+        server.may_answer.clear()
+
         busy = await arrive(client, server)
         with pytest.raises(NotAppliedError):
+            # Gives up while it has twice the time of the call before, so half of its own.
             await call(client)
+        assert not busy.done()
         with pytest.raises(OutcomeUnknownError):
             await busy
-        assert server.arrived == 1
+        assert server.arrived == 2
 
 
 async def test_an_answer_in_drops_does_not_stretch_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
