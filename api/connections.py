@@ -30,8 +30,7 @@ _SURPLUS: Final = 256
 """Connections beyond the bound that are told so. Beyond those, they are only closed."""
 
 _LINGER_S: Final = 2.0
-"""Time for a client that was refused to read why, while it may still be sending: data that nobody reads makes the
-system reset the connection, and the client may lose the answer with it."""
+"""Time for a client to read the last answer and to close the connection."""
 
 _LINGER_BYTES_MAX: Final = 1_048_576
 _WRITE_S: Final = 30.0
@@ -95,6 +94,7 @@ class Connection(HttpToolsProtocol):
     """
 
     bounds: ClassVar[Bounds] = Bounds()
+    transport: "_Gathered"
 
     def __init__(
         self,
@@ -198,15 +198,12 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         now = self.loop.time()
         if self.transport.is_closing():
-            self._phase = _END
-            self._due = now + _WRITE_S
+            self._end(_LINGER_S)
             return
         self._phase = _HEAD
         self._due = now + self.bounds.idle_s
         self._begin_request()
-        if self._is_paused:
-            self._is_paused = False
-            self.transport.resume_reading()
+        self._read_on()
         if self._inbox:
             self._advance()
 
@@ -219,7 +216,10 @@ class Connection(HttpToolsProtocol):
         elif now < self._due:
             return
         elif self._phase == _END:
-            self.transport.abort()
+            if self.transport.is_closed:
+                self.transport.abort()
+            else:
+                self._close()
         elif self._phase == _BODY:
             self._refuse(ProblemKind.REQUEST_TIMEOUT, "The body was not complete in time.")
         elif self._is_idle and self.cycle is not None:
@@ -382,10 +382,12 @@ class Connection(HttpToolsProtocol):
             await self._make_up(cycle, ProblemKind.INTERNAL_ERROR, "The error was logged under the request's id.")
         finally:
             cycle.on_response = _do_nothing
+            if not (cycle.response_complete or cycle.disconnected):
+                self._close()
 
-    async def _make_up(self, cycle: RequestResponseCycle, kind: ProblemKind, detail: str) -> None:
+    @staticmethod
+    async def _make_up(cycle: RequestResponseCycle, kind: ProblemKind, detail: str) -> None:
         if cycle.response_started:
-            self.transport.close()
             return
         cycle.keep_alive = False
         headers, body = encode_problem(kind, detail)
@@ -421,18 +423,24 @@ class Connection(HttpToolsProtocol):
         for name, value in (*self.server_state.default_headers, *headers, (REQUEST_ID_HEADER, chosen), _CLOSE):
             lines += [name, b": ", value, b"\r\n"]
         self.transport.write(b"".join([*lines, b"\r\n", body]))
-        self.transport.write_eof()
+        self.transport.close()
         self._end(_LINGER_S)
         _refused_log.note(status=kind.status, reason=detail, request_id=chosen.decode())
 
     def _close(self) -> None:
-        self.transport.close()
+        self.transport.close_now()
         self._end(_WRITE_S)
 
     def _end(self, seconds: float) -> None:
         self._phase = _END
         self._due = self.loop.time() + seconds
         self._inbox.clear()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resume_reading()
 
     def _linger(self, size: int) -> None:
         self._lingered += size
@@ -456,6 +464,7 @@ class _Gathered(asyncio.Transport):
         self._transport = transport
         self._loop = loop
         self._unsent: list[bytes | bytearray | memoryview] = []
+        self._is_ended = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._unsent:
@@ -468,12 +477,19 @@ class _Gathered(asyncio.Transport):
             self._transport.write(b"".join(self._unsent))
         self._unsent = []
 
-    def write_eof(self) -> None:
+    def close(self) -> None:
+        """Say that nothing more will be sent, and leave it to the client to close the connection, or to the time.
+
+        If the client was still sending, the system would reset a connection that is closed, and answers that the client
+        has not read yet may be lost with it (RFC 9112, section 9.6).
+        """
+        self._is_ended = True
         self._send()
         if not self._transport.is_closing():
             self._transport.write_eof()
 
-    def close(self) -> None:
+    def close_now(self) -> None:
+        """Close the connection when all is sent."""
         self._send()
         self._transport.close()
 
@@ -482,6 +498,11 @@ class _Gathered(asyncio.Transport):
         self._transport.abort()
 
     def is_closing(self) -> bool:
+        return self._is_ended or self._transport.is_closing()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is being closed in fact."""
         return self._transport.is_closing()
 
     def pause_reading(self) -> None:

@@ -21,7 +21,7 @@ from tests.sockets.server import SEEN_PATH
 _ROOT: Final = Path(__file__).parents[2]
 _PATIENCE_S: Final = 30.0
 _AT_ONCE: Final = 32
-_HEAD: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3}) [^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
+_HEAD: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3}) [^\r\n]*(.*?)\r\n\r\n", re.DOTALL)
 _LENGTH: Final = re.compile(rb"(?:^|\n)content-length: ([0-9]+)")
 _RESET: Final = struct.pack("ii", 1, 0)
 

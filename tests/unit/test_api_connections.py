@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.wires import Message, connect
+from tests.wires import ENDED, Message, connect
 
 
 async def answer_in_chunks(_scope: object, _receive: object, send: Callable[[Message], Any]) -> None:
@@ -57,11 +57,11 @@ async def test_a_head_does_not_wait_for_a_late_body() -> None:
     ],
     ids=["asked to close", "HTTP/1.0", "failed"],
 )
-async def test_an_answer_is_sent_before_its_connection_is_closed(
+async def test_an_answer_is_sent_before_its_connection_is_ended(
     app: Callable[..., Any], request_: bytes, status: bytes
 ) -> None:
     sent = await exchange(app, request_)
     answer = sent[0]
     assert isinstance(answer, bytes)
     assert answer.split()[1] == status
-    assert sent[1:] == ["closed"]
+    assert sent[1:] == [ENDED]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import pytest
@@ -82,7 +83,7 @@ async def test_an_offer_behind_a_request_that_ended_in_an_error_is_ignored_as_we
 async def test_a_client_that_leaves_while_it_is_answered_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     connection, wire = connect(Seen())
     connection.data_received(GET + b"\r\n")
-    while not connection.transport._unsent:  # type: ignore[attr-defined]  # noqa: ASYNC110 - nothing tells us
+    while not connection.transport._unsent:  # noqa: ASYNC110 - nothing tells us
         await asyncio.sleep(0)
     wire.close()
     wire.sent.clear()
@@ -305,7 +306,7 @@ async def test_one_request_is_answered_before_the_next_is_parsed() -> None:
 async def test_nothing_is_taken_behind_a_request_that_closes() -> None:
     app, wire = await send(b"GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n" + INNER, INNER)
     assert app.lines == ["GET /1"]
-    assert wire.sent[-1] == CLOSED
+    assert wire.sent[-1] == ENDED
 
 
 async def test_what_is_sent_after_a_refusal_is_dropped_and_the_flood_cut_off() -> None:
@@ -342,6 +343,8 @@ async def test_a_head_that_does_not_come_is_answered_408_after_10_s(sent: bytes)
     await look_after(connection, 2)
     assert problem(wire)["type"] == "urn:distributed-counter:problem:request-timeout"
     await look_after(connection, 3)
+    assert wire.sent[-1] == CLOSED
+    await look_after(connection, 31)
     assert wire.sent[-1] == ABORTED
 
 
@@ -409,6 +412,31 @@ async def test_a_slow_answer_is_waited_for() -> None:
 
 
 @in_virtual_time
+async def test_the_last_answer_can_be_read_before_the_connection_is_closed() -> None:
+    """Closed at once, the connection would be reset by what the client still sends, and the answer lost."""
+    app = Seen()
+    connection, wire = connect(app)
+    connection.data_received(b"GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n")
+    await look_after(connection, 1)
+    connection.data_received(INNER)
+    assert wire.sent[1:] == [ENDED]
+    await look_after(connection, 2)
+    assert wire.sent[1:] == [ENDED, CLOSED]
+    assert app.lines == ["GET /1"]
+
+
+@in_virtual_time
+async def test_an_answer_that_is_broken_off_closes_the_connection() -> None:
+    async def break_off(_scope: Message, _receive: object, send_: Callable[[Message], Awaitable[None]]) -> None:
+        await send_({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+
+    connection, wire = connect(break_off)
+    connection.data_received(GET + b"\r\n")
+    await settle()
+    assert wire.sent[-1] == CLOSED
+
+
+@in_virtual_time
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
     connection, wire = connect(Seen())
     connection.data_received(GET + b"\r\n")
@@ -458,7 +486,7 @@ async def test_a_request_that_the_stop_cuts_short_is_answered_503(caplog: pytest
     assert "retry-after: 1" in wire.text
     assert '"type":"urn:distributed-counter:problem:stopping"' in wire.text
     assert "content-type: application/problem+json" in wire.text
-    assert wire.sent[-1] == CLOSED
+    assert wire.sent[-1] == ENDED
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
