@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from counters.keys import AMOUNT, ENTRIES_PREFIX, PK, parse_entries_pk
+from counters.numbers import whole_number
 from counters.settlement import SEQUENCE_DIGITS_MAX, EntryChange
 
 ONLY_SHARD: Final = "only"
@@ -12,9 +13,6 @@ ONLY_SHARD: Final = "only"
 
 _AWS_SHARD: Final = re.compile(r"shardId-(\d{20}-[0-9a-f]+)", re.ASCII)
 _SEQUENCE: Final = re.compile(rf"[0-9]{{1,{SEQUENCE_DIGITS_MAX}}}")
-# Below 10**18, so that no sum of a batch or a counter comes near the 38 digits where DynamoDB refuses the write, which
-# would hold up the shard.
-_AMOUNT: Final = re.compile(r"[1-9][0-9]{0,17}")
 # The year 5138. Milliseconds taken for seconds, not-a-number and infinity are all outside.
 _TIME_S_END: Final = 10**11
 _SIGNED_IMAGES: Final = {"INSERT": ("NewImage", 1), "REMOVE": ("OldImage", -1)}
@@ -108,13 +106,13 @@ def _parse_change(record: object, pk: str, image: str, sign: int) -> EntryChange
     sequence = _text_at(record, "dynamodb", "SequenceNumber")
     if sequence is None or not _SEQUENCE.fullmatch(sequence):
         return Malformed(record, "no whole sequence number")
-    amount = _text_at(record, "dynamodb", image, AMOUNT, "N")
-    if amount is None or not _AMOUNT.fullmatch(amount):
+    amount = whole_number(_text_at(record, "dynamodb", image, AMOUNT, "N"))
+    if amount is None or amount < 1:
         return Malformed(record, "no positive whole amount")
     at_s = _time_of(record)
     if at_s is None:
         return Malformed(record, "no creation time")
-    return EntryChange(key, int(sequence), sign * int(amount), int(at_s * 1000))
+    return EntryChange(key, int(sequence), sign * amount, int(at_s * 1000))
 
 
 def _time_of(record: object) -> float | None:

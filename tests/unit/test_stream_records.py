@@ -137,7 +137,7 @@ def test_partition_key_that_is_not_one_of_ours_makes_a_record_malformed(pk: str)
     assert parse_record(record) == Malformed(record, "unknown form of partition key")
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "1.5", "1e3", " 1", "1_000", "²", "", str(10**18)])
+@pytest.mark.parametrize("amount", ["0", "-1", "1.5", "1e-3", "NaN", " 1", "1_000", "²", "", str(10**18)])
 @pytest.mark.parametrize(("event_name", "image"), [("INSERT", "NewImage"), ("REMOVE", "OldImage")])
 def test_amount_that_is_no_positive_whole_number_makes_a_record_malformed(
     event_name: str, image: str, amount: str
@@ -145,6 +145,14 @@ def test_amount_that_is_no_positive_whole_number_makes_a_record_malformed(
     record = recorded(event_name)
     record["dynamodb"][image]["amount"]["N"] = amount
     assert parse_record(record) == Malformed(record, "no positive whole amount")
+
+
+def test_a_number_in_another_notation_is_that_number() -> None:
+    record = recorded("INSERT")
+    record["dynamodb"]["NewImage"]["amount"]["N"] = "1E+2"
+    change = parse_record(record)
+    assert isinstance(change, EntryChange)
+    assert change.delta == 100
 
 
 def test_largest_amount_is_exact() -> None:
