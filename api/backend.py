@@ -5,11 +5,12 @@ from typing import Protocol, TypeAlias
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from counters.accounts import AccountView
+from counters.damage import DamagedCounter
 from counters.healing import Diagnosis
 from counters.keys import CounterKey
 from counters.model import Counter, Created, Deletion, Enforcement, Entry
 from counters.pages import Page
+from counters.reading import AccountView
 
 
 class Accounts(Protocol):
@@ -32,10 +33,10 @@ class Accounts(Protocol):
     async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:
         """Return a page of all accounts."""
 
-    async def counters(self, account_id: str) -> Page[Counter]:
+    async def counters(self, account_id: str) -> Page[Counter | DamagedCounter]:
         """Return all counters of an account."""
 
-    async def page_of_counters(self, limit: int, cursor: str | None) -> Page[Counter]:
+    async def page_of_counters(self, limit: int, cursor: str | None) -> Page[Counter | DamagedCounter]:
         """Return a page of all accounts' counters."""
 
 
@@ -67,8 +68,8 @@ class Healer(Protocol):
     async def diagnose(self, key: CounterKey) -> Diagnosis:
         """Recount a counter and change nothing."""
 
-    async def heal(self, key: CounterKey, *, reset_eventual: bool) -> Diagnosis:
-        """Recount a counter and set it to what was found."""
+    async def reconcile(self, key: CounterKey, *, reset_eventual: bool) -> Diagnosis:
+        """Recount a counter and set it to what was found, also a damaged one."""
 
 
 class Backend(Protocol):

@@ -19,7 +19,7 @@ from api.schemas.counts import Count, CountPage
 from api.schemas.deletions import DeletionPart
 from api.schemas.health import Alive, Ready
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemKind
-from api.schemas.reconciliations import CounterState, Reconciliation
+from api.schemas.reconciliations import CounterState, Reconciliation, Repair
 from api.schemas.services import Service, ServiceCreate, ServicePage, ServiceUpdate
 
 VERSION: Final = "0.1.0"
@@ -59,6 +59,7 @@ SCHEMAS: Final = (
     Problem,
     Ready,
     Reconciliation,
+    Repair,
     Service,
     ServiceCreate,
     ServicePage,
@@ -98,6 +99,10 @@ _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
         "instance": "urn:uuid:5f0c1e0e-7d8a-4b57-9c52-6c0a6b0f5d11",
     },
     ProblemKind.OVERLOADED: {"detail": "The operation ran out of time; try again."},
+    ProblemKind.COUNTER_DAMAGED: {
+        "detail": "The counter services of account 0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10 is damaged: best_effort "
+        "cannot be read. Reconcile it. POST /accounts/0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10/counters/services/reconcile"
+    },
     ProblemKind.NOT_READY: {"detail": "The table cannot be reached."},
     ProblemKind.REQUEST_TIMEOUT: {"detail": "The body was not complete in time."},
     ProblemKind.HEAD_TOO_LARGE: {"detail": "There must not be more than 100 headers."},

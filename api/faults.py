@@ -99,7 +99,7 @@ def refuse_changes(update: Update, now: msgspec.Struct) -> None:
     Raises:
         InvalidFieldsError: Some are not.
     """
-    changed = [name for name in update.READ_ONLY if getattr(update, name) not in {UNSET, getattr(now, name)}]
+    changed = [name for name in update.READ_ONLY if getattr(update, name) not in (UNSET, getattr(now, name))]
     if changed:
         reason = "cannot be changed, and is {} now; leave it out"
         raise InvalidFieldsError([FieldProblem(name, reason.format(getattr(now, name))) for name in changed])

@@ -19,6 +19,7 @@ from counters.errors import (
     AccountNotFoundError,
     ChangeConflictError,
     CounterBusyError,
+    CounterDamagedError,
     CounterError,
     CounterNotFoundError,
     EntryNotFoundError,
@@ -28,6 +29,7 @@ from counters.errors import (
     StoreError,
     StoreRejectedError,
 )
+from counters.keys import CounterKey
 
 _RETRY_AFTER_S: Final = 1
 _KINDS: Final = {
@@ -67,6 +69,8 @@ def answer_error(request: Request[None, None, State], error: Exception) -> Respo
             answer = _problem(ProblemKind.LIMIT_REACHED, str(error), limit=limit, value=value)
         case CounterBusyError(retry_after_s=retry_after_s):
             answer = _problem(ProblemKind.COUNTER_BUSY, str(error), retry_after_s=retry_after_s)
+        case CounterDamagedError(counter=counter):
+            answer = _problem(ProblemKind.COUNTER_DAMAGED, f"{error} {_reconcile(counter.key)}")
         case OverloadedError(retry_after_s=retry_after_s):
             _overload_log.note(reason=str(error))
             answer = _problem(ProblemKind.OVERLOADED, str(error), retry_after_s=retry_after_s)
@@ -91,6 +95,11 @@ def _invalid_input(request: Request[None, None, State], error: Exception) -> Res
     faults = faults[:FAULTS_MAX]
     detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults)
     return _problem(ProblemKind.INVALID_INPUT, detail, errors=faults)
+
+
+def _reconcile(key: CounterKey) -> str:
+    """Return the request that repairs a counter."""
+    return f"POST /accounts/{key.account_id}/counters/{key.name}/reconcile"
 
 
 def _framework_problem(kind: ProblemKind, error: HTTPException) -> Response[Problem]:

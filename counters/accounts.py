@@ -2,23 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
-import msgspec
-
 from counters.changes import compare_and_set
+from counters.damage import DamagedCounter
 from counters.entries import Entries
-from counters.errors import AccountNotFoundError, InvalidInputError, OverloadedError
+from counters.errors import AccountNotFoundError, CounterDamagedError, InvalidInputError, OverloadedError
 from counters.healing import Healer
 from counters.ids import Clock, check_id, new_nonce, uuid7
 from counters.keys import SERVICES, CounterKey
 from counters.lanes import Lanes
 from counters.model import Account, Counter, Deletion, Enforcement, TermsChange
 from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
+from counters.reading import AccountReader, AccountView
 from counters.retry import repeat
 from counters.store import Store
 
@@ -29,18 +28,9 @@ DEFAULT_LIMIT: Final = 5000
 
 _ACCOUNTS_LIST: Final = "accounts"
 _COUNTERS_LIST: Final = "counts"
-_READ_MAX: Final = 100
-"""Most items in one batch read; DynamoDB's limit for BatchGetItem."""
 _CLOSING_PAUSE_S: Final = 0.1
 
 logger = logging.getLogger(__name__)
-
-
-class AccountView(msgspec.Struct, frozen=True):
-    """An account with its ``services`` counter, each as it was when read."""
-
-    account: Account
-    counter: Counter
 
 
 class Accounts:
@@ -62,6 +52,7 @@ class Accounts:
         self._entries = entries
         self._lanes = lanes
         self._healer = healer
+        self._reader = AccountReader(store, random=random, deadline_s=deadline_s)
         self._clock = clock
         self._random = random
         self._deadline_s = deadline_s
@@ -100,11 +91,7 @@ class Accounts:
 
     async def _get(self, account_id: str, deadline: float) -> AccountView:
         check_id("account_id", account_id)
-        account, counter = await asyncio.gather(
-            self._repeat(lambda: self._store.read_account(account_id), deadline),
-            self._repeat(lambda: self._store.read_counter(CounterKey(account_id, SERVICES)), deadline),
-        )
-        return _found(account_id, account, counter)
+        return await self._reader.read_view(account_id, deadline)
 
     async def update(
         self,
@@ -124,6 +111,7 @@ class Accounts:
         Raises:
             InvalidInputError: An id that cannot be a key, or an enforcement that nobody can ask for.
             AccountNotFoundError: There is no such account.
+            CounterDamagedError: The counter whose terms are to be changed is damaged.
             ChangeConflictError: Somebody else made the same kind of change, and it is not known whether this one was
                 made before.
             OverloadedError: No answer in time.
@@ -131,14 +119,22 @@ class Accounts:
         deadline = self._deadline()
         view = await self._get(account_id, deadline)
         account: Account | None = view.account
-        counter: Counter | None = view.counter
+        counter: Counter | DamagedCounter | None = view.counter
         if username is not None:
             account = await self._rename(view.account, username, deadline)
-        if limit is not None or _next_enforcement(view.counter, enforcement) is not None:
-            counter = await self._change_terms(view.counter, limit, enforcement, deadline)
-            fields = {"account_id": account_id, "limit": limit, "enforcement": enforcement}
-            logger.info("account.terms_changed", extra={"fields": fields})
+        if limit is not None or enforcement is not None:
+            counter = await self._update_terms(_sound(view), limit, enforcement, deadline)
         return _found(account_id, account, counter)
+
+    async def _update_terms(
+        self, counter: Counter, limit: int | None, enforcement: Enforcement | None, deadline: float
+    ) -> Counter | None:
+        if limit is None and _next_enforcement(counter, enforcement) is None:
+            return counter
+        changed = await self._change_terms(counter, limit, enforcement, deadline)
+        fields = {"account_id": counter.key.account_id, "limit": limit, "enforcement": enforcement}
+        logger.info("account.terms_changed", extra={"fields": fields})
+        return changed
 
     async def _rename(self, account: Account, username: str, deadline: float) -> Account | None:
         nonce = new_nonce(self._random)
@@ -190,7 +186,8 @@ class Accounts:
         key = CounterKey(account_id, SERVICES)
         counter = await self._repeat(lambda: self._store.close_counter(key, self._clock()), deadline)
         if counter is None:
-            raise AccountNotFoundError(account_id)
+            # Where only the counter is missing, it is damaged.
+            counter = _sound(await self._get(account_id, deadline))
         self._lanes.learn(counter)
         try:
             return await self._delete_closed(counter, deadline)
@@ -239,18 +236,17 @@ class Accounts:
             OverloadedError: No answer in time.
         """
         ids, next_cursor = await self._page_of_ids(_ACCOUNTS_LIST, limit, cursor)
-        accounts, counters = await asyncio.gather(self._read_accounts(ids), self._read_counters(ids))
-        views = [AccountView(accounts[id_], counters[id_]) for id_ in ids if id_ in accounts and id_ in counters]
+        views = await self._reader.read_views(ids)
         return Page([view for view in views if not view.counter.is_closed], next_cursor)
 
-    async def counters(self, account_id: str) -> Page[Counter]:
+    async def counters(self, account_id: str) -> Page[Counter | DamagedCounter]:
         """Return all counters of an account; raises what ``get`` does."""
         return Page([(await self.get(account_id)).counter], None)
 
-    async def page_of_counters(self, limit: int, cursor: str | None) -> Page[Counter]:
+    async def page_of_counters(self, limit: int, cursor: str | None) -> Page[Counter | DamagedCounter]:
         """Return a page of all accounts' counters; raises what ``page`` does."""
         ids, next_cursor = await self._page_of_ids(_COUNTERS_LIST, limit, cursor)
-        counters = await self._read_counters(ids)
+        counters = await self._reader.read_counters(ids)
         return Page([counters[id_] for id_ in ids if id_ in counters and not counters[id_].is_closed], next_cursor)
 
     async def _page_of_ids(self, list_name: str, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
@@ -259,19 +255,6 @@ class Accounts:
         ids, more = await self._repeat(lambda: self._store.list_account_ids(limit, after))
         return ids, encode_cursor(Position(list_name, 0, ids[-1])) if more else None
 
-    async def _read_accounts(self, ids: Sequence[str]) -> dict[str, Account]:
-        reads = [partial(self._store.read_accounts, part) for part in _parts(ids)]
-        found: dict[str, Account] = {}
-        for part in await asyncio.gather(*map(self._repeat, reads)):
-            found |= part
-        return found
-
-    async def _read_counters(self, ids: Sequence[str]) -> dict[str, Counter]:
-        keys = [[CounterKey(id_, SERVICES) for id_ in part] for part in _parts(ids)]
-        reads = [partial(self._store.read_counters, part) for part in keys]
-        parts = await asyncio.gather(*map(self._repeat, reads))
-        return {key.account_id: counter for part in parts for key, counter in part.items()}
-
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._deadline_s
 
@@ -279,11 +262,14 @@ class Accounts:
         return await repeat(call, self._deadline() if deadline is None else deadline, self._random)
 
 
-def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _READ_MAX] for start in range(0, len(ids), _READ_MAX)]
+def _sound(view: AccountView) -> Counter:
+    """Return an account's counter; raises ``CounterDamagedError`` for one that is damaged."""
+    if isinstance(view.counter, DamagedCounter):
+        raise CounterDamagedError(view.counter)
+    return view.counter
 
 
-def _found(account_id: str, account: Account | None, counter: Counter | None) -> AccountView:
+def _found(account_id: str, account: Account | None, counter: Counter | DamagedCounter | None) -> AccountView:
     if account is None or counter is None or counter.is_closed:
         raise AccountNotFoundError(account_id)
     return AccountView(account, counter)

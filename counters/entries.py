@@ -8,8 +8,10 @@ from random import Random
 from typing import Final
 
 from counters.changes import compare_and_set
+from counters.damage import DamagedCounter
 from counters.errors import (
     AccountNotFoundError,
+    CounterDamagedError,
     EntryNotFoundError,
     LimitReachedError,
     OutcomeUnknownError,
@@ -22,6 +24,7 @@ from counters.lanes import Lanes
 from counters.model import Counter, Created, Deletion, Enforcement, Entry
 from counters.pages import PAGE_LIMIT_MAX, Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.parts import Parts
+from counters.reading import AccountReader
 from counters.retry import repeat
 from counters.store import Store
 from counters.tickets import Ticket
@@ -36,6 +39,7 @@ class Entries:
     def __init__(self, store: Store, lanes: Lanes, *, clock: Clock, random: Random, deadline_s: float) -> None:
         self._store = store
         self._lanes = lanes
+        self._reader = AccountReader(store, random=random, deadline_s=deadline_s)
         self._clock = clock
         self._random = random
         self._deadline_s = deadline_s
@@ -51,6 +55,7 @@ class Entries:
         Raises:
             InvalidInputError: An id that cannot be a key.
             AccountNotFoundError: There is no such counter.
+            CounterDamagedError: Of the counter something cannot be read that this needs.
             LimitReachedError: There is no room.
             OverloadedError: No answer in time. The entry may exist all the same: a retry under the caller's own id
                 finds out.
@@ -72,6 +77,9 @@ class Entries:
         timer = asyncio.get_running_loop().call_at(deadline, ticket.expire)
         try:
             return await ticket.answer
+        except AccountNotFoundError:
+            await self._raise_if_damaged(key, deadline)
+            raise
         except LimitReachedError:
             stored = await self._find_replayed(key, lane, entry.id, deadline) if own_id else None
             if stored is None:
@@ -86,12 +94,13 @@ class Entries:
         Raises:
             InvalidInputError: An id that cannot be a key.
             AccountNotFoundError: There is no such counter.
+            CounterDamagedError: Of the counter something cannot be read that this needs.
             EntryNotFoundError: There is no such entry.
             OverloadedError: No answer in time.
         """
         check_id("id", entry_id)
         deadline = self._deadline()
-        return await self._read_entry(_open(await self._counter(key, deadline)), entry_id, deadline)
+        return await self._read_entry(key, await self._slots(key, deadline), entry_id, deadline)
 
     async def rename(self, key: CounterKey, entry_id: str, name: str) -> Entry:
         """Set an entry's name and return the entry; raises what ``get`` does, and more.
@@ -101,11 +110,11 @@ class Entries:
         """
         check_id("id", entry_id)
         deadline = self._deadline()
-        counter = _open(await self._counter(key, deadline))
-        entry = await self._read_entry(counter, entry_id, deadline)
+        slots = await self._slots(key, deadline)
+        entry = await self._read_entry(key, slots, entry_id, deadline)
         nonce = new_nonce(self._random)
         renamed = await compare_and_set(
-            lambda seen: self._store.rename_entry(key, counter.slots, seen, name, nonce),
+            lambda seen: self._store.rename_entry(key, slots, seen, name, nonce),
             entry,
             lambda now: now.name_nonce == nonce,
             deadline,
@@ -123,8 +132,12 @@ class Entries:
         check_id("id", entry_id)
         deadline = self._deadline()
         lane = self._lanes.open(key)
-        counter = _open(await lane.look(deadline))
-        entry = await self._read_entry(counter, entry_id, deadline)
+        try:
+            counter = _open(await lane.look(deadline))
+        except AccountNotFoundError:
+            await self._raise_if_damaged(key, deadline)
+            raise
+        entry = await self._read_entry(key, counter.slots, entry_id, deadline)
         if counter.enforcement is Enforcement.STRICT:
             amount = await self._delete_entry(counter, entry, deadline)
             if amount:
@@ -141,6 +154,7 @@ class Entries:
         Raises:
             InvalidInputError: An id that cannot be a key.
             AccountNotFoundError: There is no such counter.
+            CounterDamagedError: Of the counter something cannot be read that this needs.
             OverloadedError: No entry could be deleted in time.
         """
         deadline = self._deadline()
@@ -177,20 +191,21 @@ class Entries:
         Raises:
             InvalidInputError: A limit that is not 1 to 1000, or a cursor that this list did not give out.
             AccountNotFoundError: There is no such counter.
+            CounterDamagedError: Of the counter something cannot be read that this needs.
             OverloadedError: No answer in time.
         """
         check_page_limit(limit)
         deadline = self._deadline()
-        counter = _open(await self._counter(key, deadline))
+        slots = await self._slots(key, deadline)
         list_name = f"{key.account_id}/{key.name}"
-        position = Position(list_name, 0, "") if cursor is None else decode_cursor(cursor, list_name, counter.slots)
+        position = Position(list_name, 0, "") if cursor is None else decode_cursor(cursor, list_name, slots)
         slot, after = position.slot, position.after
         items: list[Entry] = []
-        while slot < counter.slots and len(items) < limit:
+        while slot < slots and len(items) < limit:
             entries, more = await self._read_page(key, slot, limit - len(items), after or None, deadline)
             items += entries
             slot, after = (slot, entries[-1].id) if more else (slot + 1, "")
-        next_cursor = encode_cursor(Position(list_name, slot, after)) if slot < counter.slots else None
+        next_cursor = encode_cursor(Position(list_name, slot, after)) if slot < slots else None
         return Page(items, next_cursor)
 
     def _deadline(self) -> float:
@@ -200,12 +215,29 @@ class Entries:
         check_id("account_id", key.account_id)
         counter = await repeat(lambda: self._store.read_counter(key), deadline, self._random)
         if counter is None:
+            await self._raise_if_damaged(key, deadline)
             raise AccountNotFoundError(key.account_id)
         return counter
 
-    async def _read_entry(self, counter: Counter, entry_id: str, deadline: float) -> Entry:
-        read = partial(self._store.read_entry, counter.key, counter.slots, entry_id)
+    async def _raise_if_damaged(self, key: CounterKey, deadline: float) -> None:
+        """Raise ``CounterDamagedError`` when a counter is missing while its account is there."""
+        with suppress(AccountNotFoundError):
+            view = await self._reader.read_view(key.account_id, deadline)
+            if isinstance(view.counter, DamagedCounter):
+                raise CounterDamagedError(view.counter)
+
+    async def _read_entry(self, key: CounterKey, slots: int, entry_id: str, deadline: float) -> Entry:
+        read = partial(self._store.read_entry, key, slots, entry_id)
         return _found(entry_id, await repeat(read, deadline, self._random))
+
+    async def _slots(self, key: CounterKey, deadline: float) -> int:
+        """Return the number of the ledger's slots, which is all that reads need of a counter, also a damaged one."""
+        try:
+            return _open(await self._counter(key, deadline)).slots
+        except CounterDamagedError as error:
+            if error.counter.slots is None:
+                raise
+            return error.counter.slots
 
     async def _read_page(
         self, key: CounterKey, slot: int, limit: int, after: str | None, deadline: float
@@ -248,10 +280,10 @@ class Entries:
         """
         # Half of the time for the counter: when it is throttled, the delete goes on without it.
         halfway = (asyncio.get_running_loop().time() + deadline) / 2
-        await lane.adjust(-sum(entry.amount for entry in entries), None, halfway)
+        await lane.adjust(-sum(entry.released for entry in entries), None, halfway)
         outcomes = await self._delete_entries(counter, entries, deadline)
         lost = sum(
-            entry.amount
+            entry.released
             for entry, outcome in zip(entries, outcomes, strict=True)
             if isinstance(outcome, EntryNotFoundError)
         )
@@ -279,7 +311,7 @@ class Entries:
                 raise
 
         if await repeat(delete_once, deadline, self._random):
-            return entry.amount
+            return entry.released
         if in_doubt:
             return 0
         raise EntryNotFoundError(entry.id)

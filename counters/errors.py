@@ -10,6 +10,7 @@ CounterError
 ├── LimitReachedError        the counter has no room
 ├── ChangeConflictError      somebody else changed the same thing at the same time
 ├── CounterBusyError         the counter is in use, so it cannot be healed now
+├── CounterDamagedError      the counter is stored so that it cannot be read; it waits for a repair
 ├── OverloadedError          no answer within the deadline, or the queue is full: try again later
 └── StoreError               never reaches a caller as such
     ├── NotAppliedError      proven: the store changed nothing (throttled, conflict, never sent, signature refused)
@@ -22,6 +23,10 @@ The two retryable store errors are the whole of the one-sided rule's knowledge a
 """
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from counters.damage import DamagedCounter
 
 
 class CounterError(Exception):
@@ -100,6 +105,24 @@ class CounterBusyError(CounterError):
     def __init__(self, retry_after_s: float) -> None:
         super().__init__("The counter is in use. It can be healed when nothing has changed it for a while.")
         self.retry_after_s = max(1, math.ceil(retry_after_s))
+
+
+class CounterDamagedError(CounterError):
+    """The counter is stored so that it cannot be read: nothing goes on with it until it is reconciled.
+
+    A write that came upon it may have been applied.
+
+    Attributes:
+        counter: What can be read of it.
+    """
+
+    def __init__(self, counter: "DamagedCounter", reason: str = "Reconcile it.") -> None:
+        account_id, name = counter.key
+        unreadable = ", ".join(counter.unreadable)
+        super().__init__(
+            f"The counter {name} of account {account_id} is damaged: {unreadable} cannot be read. {reason}"
+        )
+        self.counter = counter
 
 
 class OverloadedError(CounterError):

@@ -14,21 +14,23 @@ Papapanagiotou, 2020); convergence from any state is Dijkstra's self-stabilisati
 
 import asyncio
 import logging
-from functools import partial
 from random import Random
 from typing import Final
 
 import msgspec
 
-from counters.errors import AccountNotFoundError, CounterBusyError, CounterNotFoundError
+from counters.damage import DamagedCounter, missing_counter, repaired
+from counters.errors import AccountNotFoundError, CounterBusyError, CounterDamagedError, CounterNotFoundError
 from counters.ids import Clock, check_counter_name, check_id
-from counters.keys import CounterKey
-from counters.model import Changed, Counter, Enforcement, Healing
+from counters.keys import SERVICES, CounterKey
+from counters.model import Change, Changed, Counter, Enforcement, Healing
+from counters.recount import Recount, Recounter
 from counters.retry import repeat
 from counters.store import Store
 
-_RECOUNT_PAGE: Final = 1000
-"""Entries read in one call: about 40 read units, and a pause for other work of some milliseconds of decoding."""
+_NO_SLOTS: Final = (
+    "Nor can its slots be found, as some entries are where no number of slots puts them: set slots to what it was."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +56,18 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         before: The counter before the recount.
         total: The ledger's total.
+        unreadable: Entries of which something cannot be read; they are in the total.
         after: The counter as it is now; the same as ``before`` when nothing was healed.
         healed: Whether the counter was set to the total.
+        repair: What a repair made of the damaged counter, or would make of it; None for one that is not damaged.
     """
 
-    before: Counter
+    before: Counter | DamagedCounter
     total: int
-    after: Counter
+    unreadable: int = 0
+    after: Counter | DamagedCounter
     healed: bool
+    repair: Counter | None = None
 
 
 class Healer:
@@ -71,6 +77,7 @@ class Healer:
         self, store: Store, *, clock: Clock, random: Random, deadline_s: float, settings: HealingSettings
     ) -> None:
         self._store = store
+        self._recounter = Recounter(store, random=random, deadline_s=deadline_s)
         self._clock = clock
         self._random = random
         self._deadline_s = deadline_s
@@ -111,12 +118,13 @@ class Healer:
         ``eventual`` last changed, or ``eventual`` can be set as well. A settlement after a healing may be of a delete
         that the recount missed.
         """
+        is_tightening = counter.enforcement is Enforcement.TIGHTENING
+        if counter.drift == 0 and not is_tightening:
+            return False
         if not self.is_quiet(counter):
-            return False
-        if counter.enforcement is Enforcement.TIGHTENING:
+            return self._is_touched_in_future(counter.touched_at_ms)
+        if is_tightening:
             return True
-        if counter.drift == 0:
-            return False
         settled_since = (counter.settled_at_ms or -1) >= (counter.healed_at_ms or 0)
         verified = counter.healed_revision == counter.revision and not settled_since
         return not verified or self._is_settled(counter)
@@ -130,8 +138,19 @@ class Healer:
             CounterNotFoundError: The account has no such counter.
             OverloadedError: The store did not answer in time.
         """
-        counter = await self._read(key)
-        return Diagnosis(before=counter, total=await self._recount(counter), after=counter, healed=False)
+        try:
+            counter = await self._read(key)
+        except CounterDamagedError as error:
+            recount, repair = await self._plan_repair(error.counter)
+            return _looked(error.counter, recount, repair)
+        return _looked(counter, await self._recounter.count(key, counter.slots))
+
+    async def reconcile(self, key: CounterKey, *, reset_eventual: bool = False) -> Diagnosis:
+        """Heal a counter, or repair it when it is damaged; see ``heal`` and ``repair``."""
+        try:
+            return await self.heal(key, reset_eventual=reset_eventual)
+        except CounterDamagedError as error:
+            return await self.repair(error.counter)
 
     async def heal(self, key: CounterKey, *, reset_eventual: bool = False) -> Diagnosis:
         """Set ``best_effort`` to the ledger's total, which makes a tightening counter strict.
@@ -147,15 +166,22 @@ class Healer:
 
         Raises:
             CounterBusyError: The counter is in use, so that a recount proves nothing; try again later.
+            CounterDamagedError: Something of the counter cannot be read, so that it needs a repair.
             StoreError: The one write failed, and nobody may know whether it was applied; trying again is safe.
         """
         before = await self._read(key)
+        if self._is_touched_in_future(before.touched_at_ms):
+            # No process did that, and it would never become quiet.
+            await self._store.change_counter(
+                key, Change(delta=0, admits=False, limit=None, epoch=None, at_ms=self._clock())
+            )
+            raise CounterBusyError(self._settings.quiet_s)
         if not self.is_quiet(before):
             raise CounterBusyError(self.quiet_in_s(before))
         counted_from_ms = self._counted_from_ms() if reset_eventual or self._is_settled(before) else None
-        total = await self._recount(before)
+        recount = await self._recounter.count(key, before.slots)
         healing = Healing(
-            total=total,
+            total=recount.total,
             revision=before.revision,
             at_ms=self._clock(),
             counted_from_ms=counted_from_ms,
@@ -166,12 +192,61 @@ class Healer:
         outcome = await self._store.heal_counter(key, healing)
         if not isinstance(outcome, Changed):
             raise CounterBusyError(self._settings.quiet_s)
-        fields = {**key._asdict(), "total": total, "best_effort": before.best_effort, "eventual": before.eventual}
-        logger.info("counter.healed", extra={"fields": fields})
-        return Diagnosis(before=before, total=total, after=outcome.counter, healed=True)
+        self._tell("counter.healed", before, recount)
+        return _healed(before, recount, outcome.counter)
+
+    async def repair(self, damaged: DamagedCounter) -> Diagnosis:
+        """Put a counter that can be read in the place of a damaged one.
+
+        Both counts become the ledger's total, as by a healing that resets ``eventual``. A limit that cannot be read
+        becomes 0, so that nothing is let in until somebody sets it. Enforcement that cannot be read, or is tightening,
+        becomes strict. Lost slots become the least number with which every entry is in its own slot.
+
+        Raises:
+            CounterBusyError: The counter is in use, or nobody can tell, or it was changed meanwhile; try again later.
+            CounterDamagedError: The number of slots cannot be found.
+            OverloadedError: The store did not answer in time.
+            StoreError: The one write failed, and nobody may know whether it was applied; trying again is safe.
+        """
+        touched_at_ms = damaged.touched_at_ms
+        if touched_at_ms is None or self._is_touched_in_future(touched_at_ms):
+            # It may be in use, for all that can be read. From now on it will tell when it is quiet.
+            touched = msgspec.structs.replace(damaged.readable, touched_at_ms=self._clock())
+            await self._store.touch_damaged_counter(damaged, touched.touched_at_ms)
+            raise CounterBusyError(self.quiet_in_s(touched))
+        if not self.is_quiet(damaged.readable):
+            raise CounterBusyError(self.quiet_in_s(damaged.readable))
+        recount, after = await self._plan_repair(damaged)
+        # Not repeated: after an unknown outcome the next look finds the counter repaired, or still damaged.
+        if not await self._store.repair_counter(damaged, after):
+            raise CounterBusyError(self._settings.quiet_s)
+        self._tell("counter.repaired", damaged, recount, unreadable=damaged.unreadable, limit=after.limit)
+        return _healed(damaged, recount, after, repair=after)
+
+    async def _plan_repair(self, damaged: DamagedCounter) -> tuple[Recount, Counter]:
+        counted_from_ms = self._counted_from_ms()
+        recount = await self._recounter.count(damaged.key, damaged.slots)
+        if recount.slots is None:
+            raise CounterDamagedError(damaged, _NO_SLOTS)
+        return recount, repaired(damaged, recount.total, recount.slots, counted_from_ms, self._clock())
+
+    def _tell(self, event: str, before: Counter | DamagedCounter, recount: Recount, **more: object) -> None:
+        fields = {
+            **before.key._asdict(),
+            "total": recount.total,
+            "best_effort": before.best_effort,
+            "eventual": before.eventual,
+            "unreadable_entries": recount.unreadable,
+            **more,
+        }
+        logger.info(event, extra={"fields": fields})
 
     def _untouched_ms(self, counter: Counter) -> int:
         return self._clock() - counter.touched_at_ms
+
+    def _is_touched_in_future(self, touched_at_ms: int) -> bool:
+        """Tell whether a counter was touched further ahead than clocks may differ: then a hand wrote the time."""
+        return touched_at_ms - self._clock() > self._settings.quiet_s * 1000
 
     def _is_settled(self, counter: Counter) -> bool:
         return self._untouched_ms(counter) >= self._settings.settled_s * 1000
@@ -190,23 +265,35 @@ class Healer:
             return counter
         if counter is None:
             account = await repeat(lambda: self._store.read_account(key.account_id), deadline, self._random)
+            if account is not None and key.name == SERVICES:
+                raise CounterDamagedError(missing_counter(key))
             if account is not None:
                 raise CounterNotFoundError(*key)
         raise AccountNotFoundError(key.account_id)
 
-    async def _recount(self, counter: Counter) -> int:
-        totals = await asyncio.gather(*(self._recount_slot(counter.key, slot) for slot in range(counter.slots)))
-        return sum(totals)
-
-    async def _recount_slot(self, key: CounterKey, slot: int) -> int:
-        total, more = 0, True
-        after: str | None = None
-        while more:
-            read = partial(self._store.list_entries, key, slot, _RECOUNT_PAGE, after)
-            entries, more = await repeat(read, self._deadline(), self._random)
-            total += sum(entry.amount for entry in entries)
-            after = entries[-1].id if entries else None
-        return total
-
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._deadline_s
+
+
+def _looked(counter: Counter | DamagedCounter, recount: Recount, repair: Counter | None = None) -> Diagnosis:
+    return Diagnosis(
+        before=counter,
+        total=recount.total,
+        unreadable=recount.unreadable,
+        after=counter,
+        healed=False,
+        repair=repair,
+    )
+
+
+def _healed(
+    before: Counter | DamagedCounter, recount: Recount, after: Counter, repair: Counter | None = None
+) -> Diagnosis:
+    return Diagnosis(
+        before=before,
+        total=recount.total,
+        unreadable=recount.unreadable,
+        after=after,
+        healed=True,
+        repair=repair,
+    )

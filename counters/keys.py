@@ -54,6 +54,22 @@ MARKS: Final = "marks"
 MARK_SEQUENCE: Final = "s"
 MARK_AT: Final = "t"
 
+COUNTER_ATTRIBUTES: Final = (
+    BEST_EFFORT,
+    EVENTUAL,
+    LIMIT,
+    ENFORCEMENT,
+    SLOTS,
+    EPOCH,
+    REVISION,
+    TOUCHED_AT,
+    MARKS,
+)
+"""What every counter has from the start; one without is damaged."""
+
+NO_LIMIT: Final = "none"
+"""Stands in the place of a counter's limit when it has none. A limit that is missing was lost."""
+
 # Attributes of an entry (created_at as above).
 AMOUNT: Final = "amount"
 NAME: Final = "name"

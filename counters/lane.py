@@ -24,6 +24,7 @@ from counters.admission import admit
 from counters.backlog import BATCH_MAX
 from counters.errors import (
     AccountNotFoundError,
+    CounterDamagedError,
     CounterError,
     NotAppliedError,
     OutcomeUnknownError,
@@ -285,7 +286,7 @@ class Lane:
             self._put_back(tickets, adjustments)
             throttled = isinstance(error, NotAppliedError)
             return self._pace.after_throttling_s() if throttled else self._pace.after_silence_s()
-        except StoreRejectedError as error:
+        except (StoreRejectedError, CounterDamagedError) as error:
             self._end(tickets, adjustments, error)
             return 0.0
         if counter is None:
@@ -340,7 +341,7 @@ class Lane:
             self._put_back(granted, [one for one in adjustments if one.epoch is None])
             self._finish([one for one in adjustments if one.epoch is not None])
             return self._pace.after_silence_s()
-        except StoreRejectedError as error:
+        except (StoreRejectedError, CounterDamagedError) as error:
             self._end(granted, adjustments, error)
             return 0.0
         if isinstance(outcome, Changed):
@@ -353,6 +354,9 @@ class Lane:
             self._end(granted, adjustments, AccountNotFoundError(self._key.account_id))
         else:
             # Somebody else changed the counter: plan again from what the refusal showed.
+            if outcome.counter.revision < counter.revision:
+                # By hand, as no flush and no healing takes the revision back.
+                self._seen = None
             self._learn(outcome.counter)
             self._put_back(granted, adjustments)
         return self._pace.after_success_s()

@@ -4,19 +4,27 @@ from collections.abc import Sequence
 
 import msgspec
 
-from counters.errors import StoreRejectedError
+from counters import keys
+from counters.damage import DamagedCounter, mended_account, mended_entry
+from counters.errors import CounterDamagedError, StoreRejectedError
 from counters.keys import CounterKey, slot_of
 from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
 from counters.settlement import Mark, Settled, Settlement, Unsettled
 
 
 class MemoryStore:
-    """Implements ``Store`` and ``SettlementStore``; one event loop, so every method is one atomic step."""
+    """Implements ``Store`` and ``SettlementStore``; one event loop, so every method is one atomic step.
+
+    Attributes:
+        damaged: Counters that a hand damaged, in the place of those that can be read.
+    """
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
+        self._directory: set[str] = set()
         self._counters: dict[CounterKey, Counter] = {}
         self._deleted: set[str] = set()
+        self.damaged: dict[CounterKey, DamagedCounter] = {}
         self._marks: dict[CounterKey, dict[str, Mark]] = {}
         self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
         self._leases: dict[str, tuple[str, int]] = {}
@@ -29,6 +37,7 @@ class MemoryStore:
         if account.id in self._accounts or account.id in self._deleted:
             return
         self._accounts[account.id] = account
+        self._directory.add(account.id)
         self._counters[counter.key] = counter
         self._marks[counter.key] = {}
 
@@ -41,12 +50,13 @@ class MemoryStore:
         account = self._accounts.get(seen.id)
         if account is None or account.username_nonce != seen.username_nonce:
             return account
-        self._accounts[seen.id] = renamed = msgspec.structs.replace(account, username=username, username_nonce=nonce)
+        renamed = msgspec.structs.replace(account, username=username, username_nonce=nonce)
+        self._accounts[seen.id] = renamed = mended_account(renamed, keys.USERNAME, keys.USERNAME_NONCE)
         return renamed
 
     async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         """See ``Store``."""
-        counter = self._counters.get(key)
+        counter = self._find(key)
         if counter is None or counter.is_closed:
             return counter
         self._counters[key] = closed = msgspec.structs.replace(
@@ -62,12 +72,14 @@ class MemoryStore:
             raise StoreRejectedError(f"Counter {key} is not closed.")
         self._deleted.add(key.account_id)
         self._accounts.pop(key.account_id, None)
+        self._directory.discard(key.account_id)
         self._counters.pop(key, None)
+        self.damaged.pop(key, None)
         self._marks.pop(key, None)
 
     async def list_account_ids(self, limit: int, after: str | None) -> tuple[list[str], bool]:
         """See ``Store``."""
-        ids = sorted(id_ for id_ in self._accounts if after is None or id_ > after)
+        ids = sorted(id_ for id_ in self._directory if after is None or id_ > after)
         return ids[:limit], len(ids) > limit
 
     async def read_accounts(self, account_ids: Sequence[str]) -> dict[str, Account]:
@@ -76,15 +88,16 @@ class MemoryStore:
 
     async def read_counter(self, key: CounterKey) -> Counter | None:
         """See ``Store``."""
-        return self._counters.get(key)
+        return self._find(key)
 
-    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+    async def read_counters(self, counter_keys: Sequence[CounterKey]) -> dict[CounterKey, Counter | DamagedCounter]:
         """See ``Store``."""
-        return {key: self._counters[key] for key in keys if key in self._counters}
+        stored = self._counters | self.damaged
+        return {key: stored[key] for key in counter_keys if key in stored}
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
         """See ``Store``."""
-        counter = self._counters.get(key)
+        counter = self._find(key)
         if counter is None:
             return Refused(None)
         best_effort = counter.best_effort + change.delta
@@ -103,7 +116,7 @@ class MemoryStore:
 
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
         """See ``Store``."""
-        counter = self._counters.get(key)
+        counter = self._find(key)
         if counter is None or counter.revision != healing.revision:
             return Refused(counter)
         if healing.counted_from_ms is not None and counter.settled_at_ms != healing.settled_at_ms:
@@ -127,7 +140,7 @@ class MemoryStore:
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
-        counter = self._counters.get(key)
+        counter = self._find(key)
         if counter is None or counter.is_closed or counter.terms_version != change.seen_version:
             return counter
         self._counters[key] = changed = msgspec.structs.replace(
@@ -139,6 +152,25 @@ class MemoryStore:
             terms_nonce=change.nonce,
         )
         return changed
+
+    async def repair_counter(self, damaged: DamagedCounter, repaired: Counter) -> bool:
+        """See ``Store``."""
+        if not self._is_as_seen(damaged):
+            return False
+        self.damaged.pop(damaged.key, None)
+        self._counters[damaged.key] = repaired
+        self._marks.setdefault(damaged.key, {})
+        return True
+
+    async def touch_damaged_counter(self, damaged: DamagedCounter, at_ms: int) -> None:
+        """See ``Store``."""
+        if not self._is_as_seen(damaged):
+            return
+        self.damaged[damaged.key] = msgspec.structs.replace(
+            damaged,
+            unreadable=tuple(attribute for attribute in damaged.unreadable if attribute != keys.TOUCHED_AT),
+            readable=msgspec.structs.replace(damaged.readable, touched_at_ms=at_ms),
+        )
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
         """See ``Store``."""
@@ -164,7 +196,8 @@ class MemoryStore:
         entry = slot.get(seen.id)
         if entry is None or not entry.is_same(seen) or entry.name_nonce != seen.name_nonce:
             return entry
-        slot[seen.id] = renamed = msgspec.structs.replace(entry, name=name, name_nonce=nonce)
+        renamed = msgspec.structs.replace(entry, name=name, name_nonce=nonce)
+        slot[seen.id] = renamed = mended_entry(renamed, keys.NAME, keys.NAME_NONCE)
         return renamed
 
     async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
@@ -195,6 +228,8 @@ class MemoryStore:
         marks = self._marks.get(key)
         if marks is None:
             return Unsettled(None)
+        if key in self.damaged:
+            return Unsettled(None, is_damaged=True)
         mark = marks.get(settlement.shard)
         counter = self._counters[key]
         if mark is not None and mark.sequence >= settlement.first:
@@ -213,6 +248,16 @@ class MemoryStore:
         if all(shard in marks and marks[shard].at_ms < older_than_ms for shard in shards):
             for shard in shards:
                 del marks[shard]
+
+    def _find(self, key: CounterKey) -> Counter | None:
+        if key in self.damaged:
+            raise CounterDamagedError(self.damaged[key])
+        return self._counters.get(key)
+
+    def _is_as_seen(self, damaged: DamagedCounter) -> bool:
+        if damaged.key in self.damaged:
+            return self.damaged[damaged.key] == damaged
+        return damaged.key not in self._counters and not damaged.seen
 
     def _slot(self, key: CounterKey, slots: int, entry_id: str) -> dict[str, Entry]:
         return self._ledgers.setdefault((key, slot_of(entry_id, slots)), {})

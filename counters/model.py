@@ -126,6 +126,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether this is the other one, renamed at most, and not another entry under the same id."""
         return (self.id, self.nonce, self.created_at_ms) == (other.id, other.nonce, other.created_at_ms)
 
+    @property
+    def released(self) -> int:
+        """What its delete gives back."""
+        return self.amount
+
 
 class Created(msgspec.Struct, frozen=True):
     """The outcome of a create.

@@ -68,7 +68,8 @@ class Refusals:
     async def _heal(self, try_again: TryAgain) -> None:
         healed = None
         try:
-            healed = (await self._healer.heal(self._key)).after
+            after = (await self._healer.heal(self._key)).after
+            healed = after if isinstance(after, Counter) else None
         except CounterError as error:
             logger.info("counter.not_healed", extra={"fields": {**self._key._asdict(), "reason": str(error)}})
         except Exception as error:

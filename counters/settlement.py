@@ -99,12 +99,14 @@ class Unsettled(NamedTuple):
     """Nothing was added.
 
     Attributes:
-        marks: The marks as they were at that instant; None when the counter does not exist.
+        marks: The marks as they were at that instant; None when the counter does not exist or is damaged.
         counted_from_ms: Records older than this are in ``eventual`` already, by a recount; None when there was none.
+        is_damaged: Whether the counter is stored so that nothing can be added to it.
     """
 
     marks: Mapping[str, Mark] | None
     counted_from_ms: int | None = None
+    is_damaged: bool = False
 
 
 class Tally(NamedTuple):
@@ -115,12 +117,14 @@ class Tally(NamedTuple):
         delta: Sum of their amounts: inserted less removed.
         skipped: Records that had been counted before.
         orphaned: Records whose counter no longer exists.
+        damaged: Records whose counter is damaged. They are not settled later: the repair recounts the ledger.
     """
 
     settled: int = 0
     delta: int = 0
     skipped: int = 0
     orphaned: int = 0
+    damaged: int = 0
 
 
 class BatchTally(NamedTuple):
@@ -129,10 +133,12 @@ class BatchTally(NamedTuple):
     Attributes:
         counters: How many counters its records belong to.
         records: What became of the records.
+        damaged: The counters that are damaged.
     """
 
     counters: int
     records: Tally
+    damaged: "Sequence[CounterKey]" = ()
 
 
 async def settle_batch(store: "SettlementStore", shard: str, changes: Iterable[EntryChange], at_ms: int) -> BatchTally:
@@ -161,7 +167,10 @@ async def settle_batch(store: "SettlementStore", shard: str, changes: Iterable[E
     if failures:
         raise BaseExceptionGroup(f"{len(failures)} of {len(ledgers)} counters were not settled", failures)
     tallies = [answer for answer in answers if isinstance(answer, Tally)]
-    return BatchTally(len(ledgers), Tally(*(sum(column) for column in zip(Tally(), *tallies, strict=True))))
+    damaged = [key for key, tally in zip(ledgers, tallies, strict=True) if tally.damaged]
+    return BatchTally(
+        len(ledgers), Tally(*(sum(column) for column in zip(Tally(), *tallies, strict=True))), tuple(damaged)
+    )
 
 
 def _by_counter(changes: Iterable[EntryChange]) -> dict["CounterKey", dict[int, EntryChange]]:
@@ -184,6 +193,9 @@ async def _settle_counter(
         if isinstance(answer, Settled):
             await _prune(store, key, answer.marks, at_ms - MARK_LIFETIME_MS)
             return Tally(settled=len(pending), delta=settlement.delta, skipped=skipped)
+        if answer.is_damaged:
+            # Not an error: delivering the batch again would hold up the shard until somebody repairs the counter.
+            return Tally(skipped=skipped, damaged=len(pending))
         if answer.marks is None:
             return Tally(skipped=skipped, orphaned=len(pending))
         pending = [change for change in pending if not _is_counted(change, shard, answer)]

@@ -6,7 +6,10 @@ What every implementation owes:
 - reads see every write that was answered before they started (strongly consistent);
 - a failure is one of the ``StoreError`` classes and nothing else; the class must be true: ``NotAppliedError`` only
   when it is proven that nothing was changed;
-- no method retries on its own: the core owns retries, because only it knows what may happen twice.
+- no method retries on its own: the core owns retries, because only it knows what may happen twice;
+- what a person wrote into the table raises nothing but ``CounterDamagedError``, and that only from a method that takes
+  or gives one counter. Such a method may have made its change. Accounts and entries come as ``DamagedAccount`` and
+  ``DamagedEntry``.
 
 One contract suite (``tests/contract``) runs against every implementation and every backend.
 """
@@ -14,6 +17,7 @@ One contract suite (``tests/contract``) runs against every implementation and ev
 from collections.abc import Sequence
 from typing import Protocol
 
+from counters.damage import DamagedCounter
 from counters.keys import CounterKey
 from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
 from counters.settlement import Settled, Settlement, Unsettled
@@ -68,7 +72,7 @@ class Store(Protocol):
     async def read_counter(self, key: CounterKey) -> Counter | None:
         """Return the counter, or None."""
 
-    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter | DamagedCounter]:
         """Return those of these counters (100 at most) that exist, by key. Each is read on its own instant."""
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
@@ -94,6 +98,15 @@ class Store(Protocol):
             The counter as it is now, whether or not this changed it; None when it does not exist. The change was made,
             now or by an earlier try, if the counter has its nonce.
         """
+
+    async def repair_counter(self, damaged: DamagedCounter, repaired: Counter) -> bool:
+        """Put a counter in the place of a damaged one; return whether it did. Marks that can be read stay.
+
+        Refused unless every other attribute is still as it was seen.
+        """
+
+    async def touch_damaged_counter(self, damaged: DamagedCounter, at_ms: int) -> None:
+        """Note that a damaged counter was touched at this time, if all but the marks is still as it was seen."""
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
         """Store up to 25 entries under ids that nobody else uses; return those that were proven not stored.
@@ -141,7 +154,8 @@ class SettlementStore(Protocol):
         """Add the delta to ``eventual`` and move the shard's mark to ``last``.
 
         Refused, with the marks as they are, unless the shard has no mark or one below ``first``, and the counter has
-        no ``counted_from`` or one not past ``oldest_ms``; refused with None when the counter does not exist.
+        no ``counted_from`` or one not past ``oldest_ms``; refused with None when the counter does not exist; refused as
+        damaged when one of these is stored so that it cannot be compared or added to.
         """
 
     async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:

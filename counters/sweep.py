@@ -13,11 +13,12 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from counters.damage import DamagedCounter
 from counters.errors import CounterBusyError, CounterError, NotFoundError
 from counters.healing import Diagnosis, Healer
-from counters.keys import SERVICES, CounterKey
 from counters.model import Counter
 from counters.pages import Position, decode_cursor, encode_cursor
+from counters.reading import AccountReader
 from counters.retry import repeat
 from counters.store import Store
 
@@ -48,7 +49,8 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
 class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one sweep did.
 
-    The totals are of what it found, before it healed anything; each counter's two counts are of one instant.
+    The totals are of what it found, before it healed anything; each counter's two counts are of one instant. Damaged
+    counters are in none of them.
 
     Attributes:
         looked_at: Accounts whose counters it looked at.
@@ -58,8 +60,11 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
         drifted: Counters whose two counts differed. Those not counted below are in use, or were verified since.
         drifted_quiet: Those of them that nobody had used for a while, so that use does not explain it.
         healed: Drifted counters that were recounted and set.
-        busy: Drifted counters that were used, or deleted, just when they were to be healed.
-        failed: Drifted counters that could not be healed for another reason, which the log has.
+        damaged: Counters that could not be read. The log names each.
+        repaired: Damaged counters that were recounted and set. Those that lost their limit or their enforcement are
+            left to a person.
+        busy: Counters that were used, or deleted, just when they were to be healed or repaired.
+        failed: Counters that could not be healed or repaired for another reason, which the log has.
         next_cursor: Where the next sweep should go on; None when all accounts were looked at.
     """
 
@@ -70,6 +75,8 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     drifted: int
     drifted_quiet: int
     healed: int
+    damaged: int
+    repaired: int
     busy: int
     failed: int
     next_cursor: str | None
@@ -86,6 +93,7 @@ class _Progress(msgspec.Struct):
     drift: int = 0
     drifted: int = 0
     drifted_quiet: int = 0
+    damaged: int = 0
     outcomes: list[Diagnosis | BaseException] = []
 
     def add(self, counter: Counter, *, quiet: bool) -> None:
@@ -97,6 +105,7 @@ class _Progress(msgspec.Struct):
 
     def report(self) -> SweepReport:
         errors = [outcome for outcome in self.outcomes if isinstance(outcome, BaseException)]
+        repaired = sum(isinstance(outcome, Diagnosis) and outcome.repair is not None for outcome in self.outcomes)
         busy = sum(isinstance(error, CounterBusyError | NotFoundError) for error in errors)
         return SweepReport(
             looked_at=self.looked_at,
@@ -105,7 +114,9 @@ class _Progress(msgspec.Struct):
             drift=self.drift,
             drifted=self.drifted,
             drifted_quiet=self.drifted_quiet,
-            healed=len(self.outcomes) - len(errors),
+            healed=len(self.outcomes) - len(errors) - repaired,
+            damaged=self.damaged,
+            repaired=repaired,
             busy=busy,
             failed=len(errors) - busy,
             next_cursor=encode_cursor(Position(_LIST_NAME, 0, self.after)) if self.more and self.after else None,
@@ -140,6 +151,7 @@ class Sweeper:
         self._store = store
         self._healer = healer
         self._delete_account = delete_account
+        self._reader = AccountReader(store, random=random, deadline_s=deadline_s)
         self._random = random
         self._deadline_s = deadline_s
         self._settings = settings
@@ -166,8 +178,8 @@ class Sweeper:
 
     async def _sweep_page(self, progress: _Progress) -> None:
         ids, progress.more = await self._list(progress)
-        counters = await self._read(ids)
-        sick: list[CounterKey] = []
+        counters = await self._reader.read_counters(ids)
+        sick: list[Counter | DamagedCounter] = []
         closed: list[str] = []
         for id_ in ids:
             if len(progress.outcomes) + len(sick) >= self._settings.heals_max:
@@ -176,12 +188,17 @@ class Sweeper:
                 break
             progress.after = id_
             progress.looked_at += 1
-            counter = counters.get(CounterKey(id_, SERVICES))
-            if counter is not None and counter.is_closed:
+            counter = counters.get(id_)
+            if isinstance(counter, DamagedCounter):
+                progress.damaged += 1
+                sick += [] if counter.lost_settings else [counter]
+                fields = {**counter.key._asdict(), "unreadable": counter.unreadable}
+                logger.error("counter.damaged", extra={"fields": fields})
+            elif counter is not None and counter.is_closed:
                 closed += [id_] if self._healer.is_over(counter) else []
             elif counter is not None:
                 progress.add(counter, quiet=self._healer.is_quiet(counter))
-                sick += [counter.key] if self._healer.needs_healing(counter) else []
+                sick += [counter] if self._healer.needs_healing(counter) else []
         progress.outcomes += await self._heal(sick)
         await self._end_deletions(closed)
 
@@ -189,21 +206,20 @@ class Sweeper:
         limit = min(_PAGE, self._settings.accounts_max - progress.looked_at)
         return await repeat(lambda: self._store.list_account_ids(limit, progress.after), self._deadline(), self._random)
 
-    async def _read(self, ids: Sequence[str]) -> dict[CounterKey, Counter]:
-        keys = [CounterKey(id_, SERVICES) for id_ in ids]
-        return await repeat(lambda: self._store.read_counters(keys), self._deadline(), self._random)
-
-    async def _heal(self, keys: Sequence[CounterKey]) -> list[Diagnosis | BaseException]:
+    async def _heal(self, sick: Sequence[Counter | DamagedCounter]) -> list[Diagnosis | BaseException]:
         gate = asyncio.Semaphore(self._settings.concurrency_max)
 
-        async def heal(key: CounterKey) -> Diagnosis:
+        async def heal(counter: Counter | DamagedCounter) -> Diagnosis:
             async with gate:
-                return await self._healer.heal(key)
+                if isinstance(counter, DamagedCounter):
+                    return await self._healer.repair(counter)
+                return await self._healer.heal(counter.key)
 
-        outcomes = await asyncio.gather(*(heal(key) for key in keys), return_exceptions=True)
-        for key, outcome in zip(keys, outcomes, strict=True):
+        outcomes = await asyncio.gather(*map(heal, sick), return_exceptions=True)
+        for counter, outcome in zip(sick, outcomes, strict=True):
             if isinstance(outcome, BaseException):
-                logger.warning("counter.not_healed", extra={"fields": {**key._asdict(), "reason": repr(outcome)}})
+                fields = {**counter.key._asdict(), "reason": repr(outcome)}
+                logger.warning("counter.not_healed", extra={"fields": fields})
         return outcomes
 
     async def _end_deletions(self, account_ids: Sequence[str]) -> None:

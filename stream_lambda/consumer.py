@@ -79,6 +79,8 @@ class Consumer:
             "malformed": len(batch.malformed),
         }
         _logger.info("settled", extra={"fields": fields})
+        for key in tally.damaged:
+            _logger.error("counter.damaged", extra={"fields": {**ids, **key._asdict()}})
 
     async def _put_aside(self, letters: list[Malformed], shard: str, ids: Mapping[str, object]) -> None:
         """Send malformed records to the dead-letter queue and count them in a metric."""

@@ -24,11 +24,14 @@ from counters.keys import (
     CounterKey,
     counter_key,
 )
+from counters.numbers import whole_number
 from counters.settlement import SEQUENCE_DIGITS_MAX, Mark, Settled, Settlement, Unsettled
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_CANNOT_BE_UPDATED: Final = "ValidationException"
 
 _TEXT_FROM: Final = 10**37
 """The least sequence number that is stored as text. A DynamoDB number takes less than half of the room, so that AWS's
@@ -99,10 +102,20 @@ class Boto3SettlementStore:
         except self._client.exceptions.ConditionalCheckFailedException as error:
             # The item as it was comes with the error, which boto3's types do not know.
             item = cast("Mapping[str, AttributeValueTypeDef] | None", error.response.get("Item"))
-            return Unsettled(None) if item is None else Unsettled(_marks(item), _counted_from(item))
+            return _refusal(item, settlement.shard)
         except (BotoCoreError, ClientError) as error:
+            if _code(error) == _CANNOT_BE_UPDATED and self._is_damaged(key):
+                return Unsettled(None, is_damaged=True)
             raise _store_error(error) from error
         return Settled(_marks(answer["Attributes"]))
+
+    def _is_damaged(self, key: CounterKey) -> bool:
+        """Tell whether nothing can be added to a counter because of what stands in it."""
+        try:
+            item = self._client.get_item(TableName=self._table_name, Key=_key(key), ConsistentRead=True).get("Item")
+        except (BotoCoreError, ClientError) as error:
+            raise _store_error(error) from error
+        return item is not None and ("M" not in item.get(MARKS, {}) or not _can_be_added_to(item))
 
     def _prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
         names = {f"#shard{index}": shard for index, shard in enumerate(shards)}
@@ -144,19 +157,42 @@ def _encode(mark: Mark) -> "AttributeValueTypeDef":
     return {"M": {MARK_SEQUENCE: sequence, MARK_AT: _number(mark.at_ms)}}
 
 
-def _decode(mark: "Mapping[str, AttributeValueTypeDef]") -> Mark:
-    sequence = mark[MARK_SEQUENCE]
-    return Mark(int(sequence["N"] if "N" in sequence else sequence["S"]), int(mark[MARK_AT]["N"]))
-
-
 def _marks(item: "Mapping[str, AttributeValueTypeDef]") -> dict[str, Mark]:
-    """Return an item's marks by shard."""
-    return {shard: _decode(mark["M"]) for shard, mark in item[MARKS]["M"].items()}
+    """Return an item's marks by shard, but for those that cannot be read."""
+    found = {shard: _decode(value) for shard, value in item.get(MARKS, {}).get("M", {}).items()}
+    return {shard: mark for shard, mark in found.items() if mark is not None}
 
 
-def _counted_from(item: "Mapping[str, AttributeValueTypeDef]") -> int | None:
-    value = item.get(COUNTED_FROM)
-    return None if value is None else int(value["N"])
+def _decode(value: "AttributeValueTypeDef") -> Mark | None:
+    """Return a mark; None when it cannot be read."""
+    mark = value.get("M", {})
+    sequence = mark.get(MARK_SEQUENCE, {})
+    # Not ``whole_number``: it has more digits than a count may have.
+    digits = sequence.get("N") or sequence.get("S") or ""
+    at_ms = whole_number(mark.get(MARK_AT, {}).get("N"))
+    return Mark(int(digits), at_ms) if digits.isascii() and digits.isdigit() and at_ms is not None else None
+
+
+def _can_be_added_to(item: "Mapping[str, AttributeValueTypeDef]") -> bool:
+    """Tell whether an item's ``eventual`` is a number, and no huge one; a settlement makes one that is missing."""
+    return EVENTUAL not in item or whole_number(item[EVENTUAL].get("N")) is not None
+
+
+def _refusal(item: "Mapping[str, AttributeValueTypeDef] | None", shard: str) -> Unsettled:
+    """Return why a settlement was refused, from the item that refused it."""
+    if item is None:
+        return Unsettled(None)
+    marks = _marks(item)
+    counted_from_ms = whole_number(item[COUNTED_FROM].get("N")) if COUNTED_FROM in item else None
+    is_mark_lost = shard in item.get(MARKS, {}).get("M", {}) and shard not in marks
+    if is_mark_lost or (COUNTED_FROM in item and counted_from_ms is None):
+        return Unsettled(None, is_damaged=True)
+    return Unsettled(marks, counted_from_ms)
+
+
+def _code(error: BotoCoreError | ClientError) -> str:
+    """Return DynamoDB's name for an error; empty when it is none of DynamoDB's."""
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
 
 
 def _store_error(error: BotoCoreError | ClientError) -> StoreError:

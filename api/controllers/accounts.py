@@ -53,7 +53,9 @@ class AccountsController(Controller):
         http_method=[HttpMethod.PUT, HttpMethod.PATCH],
         status_code=HTTPStatus.OK,
         summary="Change an account",
-        responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.CHANGE_CONFLICT, takes_body=True),
+        responses=problem_responses(
+            ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.CHANGE_CONFLICT, ProblemKind.COUNTER_DAMAGED, takes_body=True
+        ),
     )
     async def update_account(
         self, account_id: AccountIdInPath, data: JSONBody[AccountUpdate], accounts: InjectedAccounts
@@ -78,7 +80,10 @@ class AccountsController(Controller):
         summary="Delete an account",
         status_code=HTTPStatus.OK,
         response_description=DELETED_IN_PART,
-        responses={HTTPStatus.NO_CONTENT: DELETED, **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND)},
+        responses={
+            HTTPStatus.NO_CONTENT: DELETED,
+            **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.COUNTER_DAMAGED),
+        },
     )
     async def delete_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> Response[DeletionPart]:
         """Delete an account with its counters and services.

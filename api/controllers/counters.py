@@ -24,7 +24,10 @@ class CountersController(Controller):
         status_code=HTTPStatus.OK,
         response_description="What the recount found.",
         responses=problem_responses(
-            ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.COUNTER_NOT_FOUND, ProblemKind.COUNTER_BUSY
+            ProblemKind.ACCOUNT_NOT_FOUND,
+            ProblemKind.COUNTER_NOT_FOUND,
+            ProblemKind.COUNTER_BUSY,
+            ProblemKind.COUNTER_DAMAGED,
         ),
     )
     async def reconcile_counter(
@@ -40,7 +43,10 @@ class CountersController(Controller):
 
         `eventual` is set too when the counter was untouched for long enough that the stream is surely through, or with
         `force`. Records of the stream that the recount has seen are not counted again.
+
+        A damaged counter, one that somebody stored by hand so that it cannot be read, is repaired: both counts are set
+        to the recount, a limit that was lost becomes 0 and keeps creates out until it is set again.
         """
         key = CounterKey(account_id, counter_name)
-        diagnosis = await (healer.diagnose(key) if dry_run else healer.heal(key, reset_eventual=force))
+        diagnosis = await (healer.diagnose(key) if dry_run else healer.reconcile(key, reset_eventual=force))
         return Reconciliation.of(diagnosis, dry_run=dry_run)

@@ -24,11 +24,12 @@ from counters.pages import PAGE_LIMIT_DEFAULT
 _REPLAYED: Final = ResponseSpec(
     Service, generate_examples=False, description="A service with this `id` was there already; it is unchanged."
 )
+_NO_COUNTER: Final = (ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.COUNTER_DAMAGED)
 _CREATE_RESPONSES: Final = {
     HTTPStatus.OK: _REPLAYED,
-    **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.LIMIT_REACHED, takes_body=True),
+    **problem_responses(*_NO_COUNTER, ProblemKind.LIMIT_REACHED, takes_body=True),
 }
-_NOT_FOUND: Final = (ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.SERVICE_NOT_FOUND)
+_NOT_FOUND: Final = (*_NO_COUNTER, ProblemKind.SERVICE_NOT_FOUND)
 
 
 class ServicesController(Controller):
@@ -51,7 +52,7 @@ class ServicesController(Controller):
         created = await entries.create(CounterKey(data.account_id, SERVICES), data.name, given(data.id))
         return _answer(data.account_id, created)
 
-    @get(summary="List services", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
+    @get(summary="List services", responses=problem_responses(*_NO_COUNTER))
     async def list_services(
         self,
         account_id: AccountIdInQuery,
@@ -106,7 +107,7 @@ class AccountServicesController(Controller):
     path = "/accounts/{account_id:str}/services"
     tags = ("services",)
 
-    @get(summary="List an account's services", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
+    @get(summary="List an account's services", responses=problem_responses(*_NO_COUNTER))
     async def list_services_of_account(
         self,
         account_id: AccountIdInPath,
@@ -121,7 +122,7 @@ class AccountServicesController(Controller):
         summary="Delete all services of an account",
         status_code=HTTPStatus.OK,
         response_description=DELETED_IN_PART,
-        responses={HTTPStatus.NO_CONTENT: DELETED, **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND)},
+        responses={HTTPStatus.NO_CONTENT: DELETED, **problem_responses(*_NO_COUNTER)},
     )
     async def delete_services_of_account(
         self, account_id: AccountIdInPath, entries: InjectedEntries

@@ -7,15 +7,19 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from api.schemas.fields import (
     READ_ONLY_FIELD,
     AccountId,
+    Damaged,
     NextCursor,
     ServicesLimit,
     Timestamp,
     Username,
     to_timestamp,
 )
-from counters.accounts import DEFAULT_LIMIT, AccountView
+from counters import keys
+from counters.accounts import DEFAULT_LIMIT
+from counters.damage import DamagedAccount, DamagedCounter
 from counters.model import Enforcement
 from counters.pages import Page
+from counters.reading import AccountView
 
 ServicesInUse: TypeAlias = Annotated[int, Meta(description="Services in use right now.", examples=[2])]
 EnforcementShown: TypeAlias = Annotated[
@@ -49,22 +53,26 @@ class Account(Struct, frozen=True, kw_only=True):
     """An account with the state of its ``services`` counter."""
 
     id: AccountId
-    username: Username
-    number_of_services: ServicesInUse
+    username: Username | None
+    number_of_services: ServicesInUse | None
     max_number_of_services: ServicesLimit | None
-    enforcement: EnforcementShown
-    created_at: Timestamp
+    enforcement: EnforcementShown | None
+    created_at: Timestamp | None
+    damaged: Damaged
 
     @classmethod
     def of(cls, view: AccountView) -> Self:
         """Return an account of the core as it goes over the wire."""
+        account, counter = view.account, view.counter
+        damaged = list(account.unreadable) if isinstance(account, DamagedAccount) else []
         return cls(
-            id=view.account.id,
-            username=view.account.username,
-            number_of_services=view.counter.value,
-            max_number_of_services=view.counter.limit,
-            enforcement=view.counter.enforcement,
-            created_at=to_timestamp(view.account.created_at_ms),
+            id=account.id,
+            username=None if keys.USERNAME in damaged else account.username,
+            number_of_services=None if isinstance(counter, DamagedCounter) else counter.value,
+            max_number_of_services=counter.limit,
+            enforcement=counter.enforcement,
+            created_at=None if keys.CREATED_AT in damaged else to_timestamp(account.created_at_ms),
+            damaged=[*damaged, counter.key.name] if isinstance(counter, DamagedCounter) else damaged,
         )
 
 
@@ -94,14 +102,15 @@ class AccountUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     The answer to a GET can be sent back with changes: fields that are marked as read-only may be there, as they are.
     """
 
-    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "number_of_services", "created_at")
+    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "number_of_services", "created_at", "damaged")
 
     username: Username | UnsetType = UNSET
     max_number_of_services: ServicesLimit | UnsetType = UNSET
     enforcement: EnforcementWanted | UnsetType = UNSET
     id: Annotated[AccountId, READ_ONLY_FIELD] | UnsetType = UNSET
-    number_of_services: Annotated[ServicesInUse, READ_ONLY_FIELD] | UnsetType = UNSET
-    created_at: Annotated[Timestamp, READ_ONLY_FIELD] | UnsetType = UNSET
+    number_of_services: Annotated[ServicesInUse | None, READ_ONLY_FIELD] | UnsetType = UNSET
+    created_at: Annotated[Timestamp | None, READ_ONLY_FIELD] | UnsetType = UNSET
+    damaged: Annotated[Damaged, READ_ONLY_FIELD] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuse an update of nothing; msgspec reports a ValueError as invalid input."""

@@ -116,6 +116,14 @@ Timestamp: TypeAlias = Annotated[
 
 READ_ONLY_FIELD: Final = Meta(extra_json_schema={"readOnly": True})
 """Marks a field of an update that may only be as it is."""
+Damaged: TypeAlias = Annotated[
+    list[str],
+    Meta(
+        description="What is stored so that it cannot be read, by name; it is null here. Empty unless somebody wrote "
+        "into the table by hand.",
+        examples=[[]],
+    ),
+]
 
 NextCursor: TypeAlias = Annotated[
     str | None, Meta(description="What to pass as `cursor` for the next page; null at the end.", examples=[None])

@@ -28,6 +28,7 @@ class ProblemKind(Enum):
     HEAD_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request line and the headers are too large."
     INTERNAL_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side."
     OVERLOADED = HTTPStatus.SERVICE_UNAVAILABLE, "There was no answer in time; try again."
+    COUNTER_DAMAGED = HTTPStatus.SERVICE_UNAVAILABLE, "The counter is damaged; reconcile it."
     NOT_READY = HTTPStatus.SERVICE_UNAVAILABLE, "The service cannot serve requests now; try again."
     STOPPING = HTTPStatus.SERVICE_UNAVAILABLE, "This process stops; another one serves: try again."
     TOO_MANY_CONNECTIONS = HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again."

@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from api.schemas.fields import (
     READ_ONLY_FIELD,
     AccountId,
+    Damaged,
     NextCursor,
     OwnServiceId,
     ServiceId,
@@ -14,6 +15,8 @@ from api.schemas.fields import (
     Timestamp,
     to_timestamp,
 )
+from counters import keys
+from counters.damage import DamagedEntry
 from counters.model import Entry
 from counters.pages import Page
 
@@ -23,13 +26,21 @@ class Service(Struct, frozen=True, kw_only=True):
 
     id: ServiceId
     account_id: AccountId
-    name: ServiceName
-    created_at: Timestamp
+    name: ServiceName | None
+    created_at: Timestamp | None
+    damaged: Damaged
 
     @classmethod
     def of(cls, account_id: str, entry: Entry) -> Self:
         """Return an entry of the account's counter as it goes over the wire."""
-        return cls(id=entry.id, account_id=account_id, name=entry.name, created_at=to_timestamp(entry.created_at_ms))
+        damaged = list(entry.unreadable) if isinstance(entry, DamagedEntry) else []
+        return cls(
+            id=entry.id,
+            account_id=account_id,
+            name=None if keys.NAME in damaged else entry.name,
+            created_at=None if keys.CREATED_AT in damaged else to_timestamp(entry.created_at_ms),
+            damaged=damaged,
+        )
 
 
 class ServicePage(Struct, frozen=True):
@@ -58,9 +69,10 @@ class ServiceUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     The answer to a GET can be sent back with changes: fields that are marked as read-only may be there, as they are.
     """
 
-    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "account_id", "created_at")
+    READ_ONLY: ClassVar[tuple[str, ...]] = ("id", "account_id", "created_at", "damaged")
 
     name: ServiceName
     id: Annotated[ServiceId, READ_ONLY_FIELD] | UnsetType = UNSET
     account_id: Annotated[AccountId, READ_ONLY_FIELD] | UnsetType = UNSET
-    created_at: Annotated[Timestamp, READ_ONLY_FIELD] | UnsetType = UNSET
+    created_at: Annotated[Timestamp | None, READ_ONLY_FIELD] | UnsetType = UNSET
+    damaged: Annotated[Damaged, READ_ONLY_FIELD] | UnsetType = UNSET

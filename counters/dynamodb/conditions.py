@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from counters import keys
+from counters.damage import DamagedEntry
 from counters.dynamodb import items
 
 if TYPE_CHECKING:
@@ -24,6 +25,18 @@ class Condition(NamedTuple):
     names: dict[str, str]
     values: items.NewItem
 
+
+_COMPARED: Final = (
+    *(attribute for attribute in keys.COUNTER_ATTRIBUTES if attribute != keys.MARKS),
+    keys.TERMS_VERSION,
+    keys.TERMS_NONCE,
+    keys.CLOSED_AT,
+    keys.SETTLED_AT,
+    keys.HEALED_AT,
+    keys.HEALED_REVISION,
+    keys.COUNTED_FROM,
+)
+"""Every write to a counter changes one of these, a settlement too: it sets a mark and ``settled_at`` together."""
 
 EXISTS = Condition(f"attribute_exists({keys.PK})", {}, {})
 """The item is there."""
@@ -58,5 +71,14 @@ def is_still(attribute: str, seen: items.Value | None) -> Condition:
 
 def is_still_entry(seen: Entry) -> Condition:
     """Return the condition that an entry is the one that was seen, renamed at most."""
+    created_at: items.Value | None = items.number(seen.created_at_ms)
     nonce = None if seen.nonce is None else items.string(seen.nonce)
-    return all_of(is_still(keys.CREATED_AT, items.number(seen.created_at_ms)), is_still(keys.NONCE, nonce))
+    if isinstance(seen, DamagedEntry):
+        item = cast("items.Item", seen.seen)
+        created_at, nonce = item.get(keys.CREATED_AT), item.get(keys.NONCE)
+    return all_of(EXISTS, is_still(keys.CREATED_AT, created_at), is_still(keys.NONCE, nonce))
+
+
+def is_still_counter(seen: items.Item) -> Condition:
+    """Return the condition that a counter is as it was seen, whatever stood in it; nothing is like no item."""
+    return all_of(*(is_still(attribute, seen.get(attribute)) for attribute in _COMPARED))

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from counters import keys
+from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry
 from counters.dynamodb import conditions, items
 from counters.dynamodb.client import DynamoClient, open_client
 from counters.dynamodb.conditions import Condition
 from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons, translated
 from counters.dynamodb.wire import AnswerError, ConditionFailedError
-from counters.errors import NotAppliedError
+from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey, PrimaryKey
 from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
 
 if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef, WriteRequestTypeDef
+    from types_aiobotocore_dynamodb.type_defs import (
+        DeleteItemInputTypeDef,
+        PutItemInputTypeDef,
+        TransactWriteItemTypeDef,
+        WriteRequestTypeDef,
+    )
 
 _EXISTS: Final = f"attribute_exists({keys.PK})"
 _IS_NEW: Final = f"attribute_not_exists({keys.PK})"
+_CANNOT_BE_UPDATED: Final = "ValidationException"
 
 _TOMBSTONE_S: Final = 24 * 60 * 60
 """How long a deleted account's id stays taken. DynamoDB refuses a request that was signed more than 15 minutes ago."""
@@ -73,15 +80,15 @@ class DynamoStore:
 
     async def read_account(self, account_id: str) -> Account | None:
         """See ``Store``."""
-        return _read_account(await self._get(keys.account_key(account_id)))
+        return _read_account(account_id, await self._get(keys.account_key(account_id)))
 
     async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
         """See ``Store``."""
         change = {keys.USERNAME: items.string(username), keys.USERNAME_NONCE: items.string(nonce)}
         condition = conditions.all_of(
-            conditions.is_still(keys.EXPIRES_AT, None), _is_unchanged(keys.USERNAME_NONCE, seen.username_nonce)
+            conditions.is_still(keys.EXPIRES_AT, None), _is_unchanged(keys.USERNAME_NONCE, seen.username_nonce, seen)
         )
-        return _read_account(await self._set(keys.account_key(seen.id), change, condition))
+        return _read_account(seen.id, await self._set(keys.account_key(seen.id), change, condition))
 
     async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         """See ``Store``."""
@@ -115,34 +122,36 @@ class DynamoStore:
 
     async def read_accounts(self, account_ids: Sequence[str]) -> dict[str, Account]:
         """See ``Store``."""
-        found = await self._get_all([keys.account_key(account_id) for account_id in account_ids])
-        accounts = [account for account in map(_read_account, found) if account is not None]
-        return {account.id: account for account in accounts}
+        by_key = {keys.account_key(account_id): account_id for account_id in account_ids}
+        found = await self._get_all(list(by_key))
+        accounts = [_read_account(by_key[key], item) for key, item in found.items()]
+        return {account.id: account for account in accounts if account is not None}
 
     async def read_counter(self, key: CounterKey) -> Counter | None:
         """See ``Store``."""
         item = await self._get(keys.counter_key(key))
-        return items.read_counter(item) if item else None
+        return items.read_counter(key, item) if item else None
 
-    async def read_counters(self, counter_keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+    async def read_counters(self, counter_keys: Sequence[CounterKey]) -> dict[CounterKey, Counter | DamagedCounter]:
         """See ``Store``."""
-        found = await self._get_all([keys.counter_key(key) for key in counter_keys])
-        return {counter.key: counter for counter in map(items.read_counter, found)}
+        by_key = {keys.counter_key(key): key for key in counter_keys}
+        found = await self._get_all(list(by_key))
+        return {by_key[key]: items.read_counter_or_damage(by_key[key], item) for key, item in found.items()}
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
         """See ``Store``."""
         values = {":delta": items.number(change.delta), ":one": items.number(1), ":now": items.number(change.at_ms)}
         names = {"#best_effort": keys.BEST_EFFORT, "#revision": keys.REVISION, "#touched_at": keys.TOUCHED_AT}
-        condition = _EXISTS
+        # ADD would make a count of its own where there is none: where the item, or only the count, is missing.
+        condition = "attribute_exists(#best_effort)"
         if change.admits:
             names["#limit"] = keys.LIMIT
-            if change.limit is None:
-                condition = f"{_EXISTS} AND attribute_not_exists(#limit)"
-            else:
+            values[":limit"] = items.limit_value(change.limit)
+            condition += " AND #limit = :limit"
+            if change.limit is not None:
                 # DynamoDB has no arithmetic in conditions: the room is worked out for the limit that we know.
                 condition = "#best_effort <= :room AND #limit = :limit"
                 values[":room"] = items.number(change.limit - change.delta)
-                values[":limit"] = items.number(change.limit)
         if change.epoch is not None:
             names["#epoch"] = keys.EPOCH
             values[":epoch"] = items.number(change.epoch)
@@ -212,7 +221,31 @@ class DynamoStore:
             conditions.is_still(keys.TERMS_VERSION, seen_version),
         )
         item = await self._set(keys.counter_key(key), terms, condition)
-        return items.read_counter(item) if item else None
+        return items.read_counter(key, item) if item else None
+
+    async def repair_counter(self, damaged: DamagedCounter, repaired: Counter) -> bool:
+        """See ``Store``."""
+        seen = cast("items.Item", damaged.seen)
+        condition = conditions.is_still_counter(seen)
+        put: PutItemInputTypeDef = {
+            "TableName": self._table,
+            "Item": {**items.counter_item(repaired), keys.MARKS: items.readable_marks(seen)},
+            "ConditionExpression": condition.text,
+            "ExpressionAttributeNames": condition.names,
+        }
+        if condition.values:
+            put["ExpressionAttributeValues"] = condition.values
+        with translated():
+            try:
+                await self._client.put_item(**put)
+            except ConditionFailedError:
+                return False
+        return True
+
+    async def touch_damaged_counter(self, damaged: DamagedCounter, at_ms: int) -> None:
+        """See ``Store``."""
+        condition = conditions.is_still_counter(cast("items.Item", damaged.seen))
+        await self._set(keys.counter_key(damaged.key), {keys.TOUCHED_AT: items.number(at_ms)}, condition)
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
         """See ``Store``."""
@@ -246,22 +279,25 @@ class DynamoStore:
     async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
         """See ``Store``."""
         change = {keys.NAME: items.string(name), keys.NAME_NONCE: items.string(nonce)}
-        condition = conditions.all_of(conditions.is_still_entry(seen), _is_unchanged(keys.NAME_NONCE, seen.name_nonce))
+        is_same_name = _is_unchanged(keys.NAME_NONCE, seen.name_nonce, seen)
+        condition = conditions.all_of(conditions.is_still_entry(seen), is_same_name)
         item = await self._set(keys.entry_key(key, slots, seen.id), change, condition)
         return items.read_entry(item) if item else None
 
     async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
         """See ``Store``."""
         condition = conditions.is_still_entry(seen)
+        delete: DeleteItemInputTypeDef = {
+            "TableName": self._table,
+            "Key": items.key_item(keys.entry_key(key, slots, seen.id)),
+            "ConditionExpression": condition.text,
+            "ExpressionAttributeNames": condition.names,
+        }
+        if condition.values:
+            delete["ExpressionAttributeValues"] = condition.values
         with translated():
             try:
-                await self._client.delete_item(
-                    TableName=self._table,
-                    Key=items.key_item(keys.entry_key(key, slots, seen.id)),
-                    ConditionExpression=condition.text,
-                    ExpressionAttributeNames=condition.names,
-                    ExpressionAttributeValues=condition.values,
-                )
+                await self._client.delete_item(**delete)
             except ConditionFailedError:
                 return False
         return True
@@ -282,9 +318,9 @@ class DynamoStore:
             answer = await self._client.get_item(TableName=self._table, Key=items.key_item(key), ConsistentRead=True)
         return answer.get("Item")
 
-    async def _get_all(self, wanted: Sequence[PrimaryKey]) -> list[items.Item]:
+    async def _get_all(self, wanted: Sequence[PrimaryKey]) -> dict[PrimaryKey, items.Item]:
         if not wanted:
-            return []
+            return {}
         with translated():
             answer = await self._client.batch_get_item(
                 RequestItems={
@@ -293,7 +329,8 @@ class DynamoStore:
             )
         if answer.get("UnprocessedKeys"):
             raise NotAppliedError("DynamoDB did not get to read every key.")
-        return list(answer["Responses"].get(self._table, []))
+        found = answer["Responses"].get(self._table, [])
+        return {PrimaryKey(item[keys.PK]["S"], item[keys.SK]["S"]): item for item in found}
 
     async def _set(self, key: PrimaryKey, change: items.NewItem, condition: Condition) -> items.Item:
         """Set attributes, if a condition holds; return the item as it is now, empty when there is none."""
@@ -337,8 +374,14 @@ class DynamoStore:
                 )
             except ConditionFailedError as error:
                 item = _item_of(error)
-                return Refused(items.read_counter(item) if item else None)
-        return Changed(items.read_counter(answer["Attributes"]))
+                return Refused(items.read_counter(key, item) if item else None)
+            except AnswerError as error:
+                if error.code == _CANNOT_BE_UPDATED:
+                    # Nothing can be added to what is no number; reading says that the counter is damaged.
+                    with suppress(NotAppliedError, OutcomeUnknownError):
+                        await self.read_counter(key)
+                raise
+        return Changed(items.read_counter(key, answer["Attributes"]))
 
     async def _query(self, pk: str, limit: int, after: str | None) -> tuple[Sequence[items.Item], bool]:
         """Return a partition's items past a sort key, and whether more follow."""
@@ -361,15 +404,17 @@ class DynamoStore:
         return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
 
 
-def _read_account(item: items.Item | None) -> Account | None:
+def _read_account(account_id: str, item: items.Item | None) -> Account | None:
     """Return the account of an item; None when there is none, or when it was deleted."""
-    return items.read_account(item) if item and not items.is_tombstone(item) else None
+    return items.read_account(account_id, item) if item and not items.is_tombstone(item) else None
 
 
-def _is_unchanged(nonce_attribute: str, seen_nonce: str | None) -> Condition:
+def _is_unchanged(attribute: str, nonce: str | None, seen: Account | Entry) -> Condition:
     """Return the condition that an item is there and has the nonce that was seen, or no nonce if none was."""
-    seen = None if seen_nonce is None else items.string(seen_nonce)
-    return conditions.all_of(conditions.EXISTS, conditions.is_still(nonce_attribute, seen))
+    value = None if nonce is None else items.string(nonce)
+    if isinstance(seen, DamagedAccount | DamagedEntry):
+        value = cast("items.Item", seen.seen).get(attribute)
+    return conditions.all_of(conditions.EXISTS, conditions.is_still(attribute, value))
 
 
 def _item_of(error: ConditionFailedError) -> items.Item:

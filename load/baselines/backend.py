@@ -7,9 +7,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from counters.accounts import AccountView
 from counters.keys import SERVICES, CounterKey
 from counters.model import Account, Counter, Created, Enforcement
+from counters.reading import AccountView
 from load.baselines.conditional import Conditional
 from load.baselines.eventual_only import EventualOnly
 from load.baselines.read_check import ReadCheck

@@ -44,6 +44,6 @@ async def test_the_process_heals_and_reports(ministack_endpoint: str, monkeypatc
     [report] = [line for line in map(json.loads, stdout.splitlines()) if line["event"] == "sweep.finished"]
     del report["time"], report["level"], report["event"]
     found = {"looked_at": 1, "best_effort": 3, "eventual": 0, "drift": 3, "drifted": 1, "drifted_quiet": 1}
-    assert report == {**found, "healed": 1, "busy": 0, "failed": 0, "next_cursor": None}
+    assert report == {**found, "healed": 1, "damaged": 0, "repaired": 0, "busy": 0, "failed": 0, "next_cursor": None}
     assert healed is not None
     assert (healed.best_effort, healed.epoch) == (0, 1)

@@ -5,6 +5,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from counters.damage import DamagedCounter
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
 from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
@@ -184,8 +185,8 @@ class RemoteStore:
     async def read_counter(self, key: CounterKey) -> Counter | None:
         return cast("Counter | None", await self._call("read_counter", key))
 
-    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
-        return cast("dict[CounterKey, Counter]", await self._call("read_counters", keys))
+    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter | DamagedCounter]:
+        return cast("dict[CounterKey, Counter | DamagedCounter]", await self._call("read_counters", keys))
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
         return cast("Changed | Refused", await self._call("change_counter", key, change))
@@ -195,6 +196,12 @@ class RemoteStore:
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         return cast("Counter | None", await self._call("set_terms", key, change))
+
+    async def repair_counter(self, damaged: DamagedCounter, repaired: Counter) -> bool:
+        return cast("bool", await self._call("repair_counter", damaged, repaired))
+
+    async def touch_damaged_counter(self, damaged: DamagedCounter, at_ms: int) -> None:
+        await self._call("touch_damaged_counter", damaged, at_ms)
 
     async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
         return cast("list[Entry]", await self._call("write_entries", key, slots, list(entries)))

@@ -23,6 +23,7 @@ class TestCreate:
             "max_number_of_services": 7,
             "enforcement": "strict",
             "created_at": "2026-09-21T14:13:20.000Z",
+            "damaged": [],
         }
         assert response.headers["location"] == f"/accounts/{account['id']}"
         assert (await api.get(response.headers["location"])).json() == account

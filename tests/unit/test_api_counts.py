@@ -29,6 +29,7 @@ async def test_a_fresh_counter_has_not_settled(api: Api, account_id: str) -> Non
                 "enforcement": "strict",
                 "settled_at": None,
                 "healed_at": None,
+                "damaged": [],
             }
         ],
         "next_cursor": None,

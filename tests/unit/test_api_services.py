@@ -31,6 +31,7 @@ class TestCreate:
             "account_id": account_id,
             "name": "billing",
             "created_at": "2026-09-21T14:13:20.000Z",
+            "damaged": [],
         }
         assert response.headers["location"] == f"/services/{service['id']}?account_id={account_id}"
         assert response.headers["content-type"] == "application/json"

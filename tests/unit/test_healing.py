@@ -151,7 +151,7 @@ class TestHeal:
     def test_a_ledger_of_several_pages_and_slots_is_counted_whole(
         self, monkeypatch: pytest.MonkeyPatch, slots: int, number: int
     ) -> None:
-        monkeypatch.setattr("counters.healing._RECOUNT_PAGE", 10)
+        monkeypatch.setattr("counters.recount._PAGE", 10)
 
         @in_virtual_time
         async def history() -> None:

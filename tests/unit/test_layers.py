@@ -51,7 +51,7 @@ def test_the_core_takes_clock_and_randomness_from_outside() -> None:
 
 
 def test_the_baselines_share_nothing_with_the_engine_but_the_client_and_what_the_routes_speak() -> None:
-    spoken = {"counters.errors", "counters.keys", "counters.model", "counters.accounts"}
+    spoken = {"counters.errors", "counters.keys", "counters.model", "counters.reading"}
     client = {"counters.dynamodb.client", "counters.dynamodb.failures", "counters.dynamodb.wire"}
     for source in (ROOT / "load" / "baselines").rglob("*.py"):
         core = {name for name in imports_of(source) if name.partition(".")[0] == "counters"}

@@ -92,7 +92,7 @@ class History:
         for generation in range(GENERATIONS):
             await self._play(generation)
         counters = await self._store.read_counters(list(self._truth))
-        return {key: counter.eventual for key, counter in counters.items()}, self._truth
+        return {key: counter.eventual or 0 for key, counter in counters.items()}, self._truth
 
     async def _play(self, generation: int) -> None:
         """Live through one generation of shards, then let time pass."""

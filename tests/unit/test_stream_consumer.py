@@ -15,6 +15,7 @@ from stream_lambda.settings import Settings
 from tests import events, factories
 from tests.events import KEY
 from tests.factories import NOW_MS
+from tests.hands import MemoryHand
 
 IDS = {"request_id": "request-1", "shard": "1789999000000-f55eea83"}
 
@@ -95,8 +96,27 @@ def damaged_event() -> dict[str, Any]:
 async def test_event_of_aws_is_settled_and_told_in_one_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     await bench.consume(events.load("aws_window"))
     assert await bench.eventual() == 4
-    counts = {"records": 4, "counters": 1, "settled": 3, "delta": 4, "skipped": 0, "orphaned": 0, "malformed": 0}
+    counts = {
+        "records": 4,
+        "counters": 1,
+        "settled": 3,
+        "delta": 4,
+        "skipped": 0,
+        "orphaned": 0,
+        "damaged": 0,
+        "malformed": 0,
+    }
     assert logged(caplog) == [("settled", {**IDS, **counts})]
+
+
+async def test_a_damaged_counter_is_told_by_its_key_and_ends_no_batch(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    MemoryHand(bench.store).set_counter(KEY, "eventual", {"S": "3"})
+    await bench.consume(events.load("aws_window"))
+    (settled, counts), (damaged, fields) = logged(caplog)
+    assert (settled, counts["settled"], counts["damaged"]) == ("settled", 0, 3)
+    assert (damaged, fields) == ("counter.damaged", {**IDS, **KEY._asdict()})
 
 
 async def test_redelivery_is_told_as_skipped(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,242 @@
+"""What every ``Store`` owes when a person wrote into the table, against every implementation and every backend."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import boto3
+import pytest
+
+from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry, missing_counter, repaired
+from counters.dynamodb import open_store
+from counters.errors import CounterDamagedError
+from counters.keys import SERVICES, CounterKey
+from counters.memory import MemoryStore
+from counters.model import Changed, Counter
+from counters.store import Store
+from stack.provision import create_table
+from tests import factories
+from tests.hands import Damage, DynamoHand, Hand, MemoryHand, RawValue
+
+NO_NUMBERS: list[RawValue | None] = [{"N": "2.5"}, {"S": "2"}, {"N": "9" * 38}, {"NULL": True}, {"L": []}, None]
+COUNTER_DAMAGE: list[Damage] = [
+    *(Damage("best_effort", value) for value in NO_NUMBERS),
+    Damage("eventual", {"S": "1"}),
+    Damage("limit", None),
+    Damage("limit", {"NULL": True}),
+    Damage("limit", {"S": "10"}),
+    Damage("limit", {"N": "-3"}),
+    Damage("enforcement", None),
+    Damage("enforcement", {"S": "lenient"}),
+    Damage("slots", None),
+    Damage("slots", {"N": "0"}),
+    Damage("slots", {"N": "1000"}),
+    Damage("epoch", {"S": "1"}),
+    Damage("revision", {"S": "1"}),
+    Damage("touched_at", {"S": "1"}),
+    Damage("touched_at", {"N": "9" * 17}),
+    Damage("terms_version", {"S": "1"}),
+    Damage("settled_at", {"S": "1"}),
+    Damage("marks", None),
+    Damage("marks", {"L": []}),
+    Damage("marks", {"M": {"shard": {"S": "x"}}}),
+    Damage("marks", {"M": {"shard": {"M": {}}}}),
+]
+ENTRY_DAMAGE: list[Damage] = [
+    Damage("amount", {"S": "x"}),
+    Damage("amount", {"N": "0"}),
+    Damage("amount", {"N": "-1"}),
+    Damage("amount", {"N": "1.5"}),
+    Damage("amount", None),
+    Damage("name", {"N": "1"}),
+    Damage("name", None),
+    Damage("created_at", {"S": "now"}),
+    Damage("created_at", {"N": "9" * 30}),
+    Damage("created_at", None),
+]
+
+
+async def make_counter(store: Store, *, best_effort: int = 2) -> CounterKey:
+    account = factories.account()
+    key = CounterKey(account.id, SERVICES)
+    await store.create_account(account, factories.counter(key, limit=10, best_effort=best_effort))
+    return key
+
+
+async def read_damaged(store: Store, key: CounterKey) -> DamagedCounter:
+    with pytest.raises(CounterDamagedError) as error:
+        await store.read_counter(key)
+    return error.value.counter
+
+
+def mended(damaged: DamagedCounter) -> Counter:
+    return repaired(damaged, total=7, slots=1, counted_from_ms=factories.NOW_MS, at_ms=factories.NOW_MS + 1)
+
+
+class DamageContract:
+    """The tests; a subclass says on which backend."""
+
+    @pytest.mark.parametrize("damage", COUNTER_DAMAGE)
+    async def test_a_damaged_counter_is_told_and_hides_no_other(self, store: Store, hand: Hand, damage: Damage) -> None:
+        key, other = await make_counter(store), await make_counter(store)
+        hand.set_counter(key, *damage)
+        damaged = await read_damaged(store, key)
+        assert (damaged.key, damaged.unreadable) == (key, (damage.attribute,))
+        assert await store.read_counters([key, other]) == {key: damaged, other: await store.read_counter(other)}
+
+    @pytest.mark.parametrize("damage", [damage for damage in COUNTER_DAMAGE if damage.attribute != "touched_at"])
+    async def test_a_damaged_counter_admits_nothing_and_releases_nothing(
+        self, store: Store, hand: Hand, damage: Damage
+    ) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, *damage)
+        for change in (factories.reserve(1, limit=10), factories.release(1)):
+            with pytest.raises(CounterDamagedError):
+                await store.change_counter(key, change)
+
+    async def test_a_counter_without_a_count_gets_none_by_a_release(self, store: Store, hand: Hand) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, "best_effort", None)
+        with pytest.raises(CounterDamagedError):
+            await store.change_counter(key, factories.release(1))
+        assert (await read_damaged(store, key)).best_effort is None
+
+    @pytest.mark.parametrize("damage", COUNTER_DAMAGE)
+    async def test_a_repair_takes_the_place_of_what_it_saw(self, store: Store, hand: Hand, damage: Damage) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, *damage)
+        damaged = await read_damaged(store, key)
+        assert await store.repair_counter(damaged, mended(damaged))
+        assert await store.read_counter(key) == mended(damaged)
+        # A second one saw the same.
+        assert not await store.repair_counter(damaged, mended(damaged))
+
+    async def test_a_repair_does_not_overwrite_another_change(self, store: Store, hand: Hand) -> None:
+        for attribute in ("best_effort", "limit", "touched_at", "revision", "settled_at"):
+            key = await make_counter(store)
+            hand.set_counter(key, "slots", {"N": "0"})
+            damaged = await read_damaged(store, key)
+            hand.set_counter(key, attribute, {"N": "4"})
+            assert not await store.repair_counter(damaged, mended(damaged))
+            assert await read_damaged(store, key) != damaged
+
+    async def test_a_counter_that_is_missing_is_made_anew_once(self, store: Store, hand: Hand) -> None:
+        key = await make_counter(store)
+        hand.delete_counter(key)
+        assert await store.read_counter(key) is None
+        damaged = missing_counter(key)
+        assert await store.repair_counter(damaged, mended(damaged))
+        assert not await store.repair_counter(damaged, mended(damaged))
+        assert await store.read_counter(key) == mended(damaged)
+
+    async def test_a_touched_counter_tells_when_it_is_quiet_and_stays_damaged(self, store: Store, hand: Hand) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, "touched_at", {"S": "yesterday"})
+        hand.set_counter(key, "slots", None)
+        before = await read_damaged(store, key)
+        await store.touch_damaged_counter(before, factories.NOW_MS + 5)
+        after = await read_damaged(store, key)
+        assert (after.unreadable, after.touched_at_ms) == (("slots",), factories.NOW_MS + 5)
+        await store.touch_damaged_counter(before, factories.NOW_MS + 9)
+        assert await read_damaged(store, key) == after
+
+    @pytest.mark.parametrize(("text", "number"), [("1E+2", 100), ("2.0", 2), ("-3", -3)])
+    async def test_a_number_in_another_notation_is_that_number(
+        self, store: Store, hand: Hand, text: str, number: int
+    ) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, "best_effort", {"N": text})
+        assert (await self.read(store, key)).best_effort == number
+
+    @pytest.mark.parametrize("damage", ENTRY_DAMAGE)
+    async def test_a_damaged_entry_is_listed_counts_and_can_be_renamed_and_deleted(
+        self, store: Store, hand: Hand, damage: Damage
+    ) -> None:
+        key = factories.counter_key()
+        entries = [factories.entry(f"e{n}", amount=3) for n in range(3)]
+        await store.write_entries(key, 1, entries)
+        hand.set_entry(key, "e1", *damage)
+        (first, damaged, last), more = await store.list_entries(key, 0, 10, None)
+        assert ([first, last], more) == ([entries[0], entries[2]], False)
+        assert isinstance(damaged, DamagedEntry)
+        assert (damaged.id, damaged.unreadable) == ("e1", (damage.attribute,))
+        assert (damaged.amount, damaged.released) == ((1, 0) if damage.attribute == "amount" else (3, 3))
+        assert await store.read_entry(key, 1, "e1") == damaged
+        assert await store.insert_entry(key, 1, factories.entry("e1")) == damaged
+        renamed = await store.rename_entry(key, 1, damaged, "mail", "nonce")
+        assert renamed is not None
+        assert (renamed.name, isinstance(renamed, DamagedEntry)) == ("mail", damage.attribute != "name")
+        assert await store.delete_entry(key, 1, renamed)
+        assert not await store.delete_entry(key, 1, renamed)
+        assert await store.read_entry(key, 1, "e1") is None
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            Damage("username", {"N": "1"}),
+            Damage("username", None),
+            Damage("created_at", {"S": "now"}),
+            Damage("created_at", None),
+        ],
+    )
+    async def test_a_damaged_account_is_told_and_hides_no_other(self, store: Store, hand: Hand, damage: Damage) -> None:
+        id_, other = (await make_counter(store)).account_id, (await make_counter(store)).account_id
+        hand.set_account(id_, *damage)
+        damaged = await store.read_account(id_)
+        assert isinstance(damaged, DamagedAccount)
+        assert damaged.unreadable == (damage.attribute,)
+        assert await store.read_accounts([id_, other]) == {id_: damaged, other: await store.read_account(other)}
+        renamed = await store.rename_account(damaged, "grace", "nonce")
+        assert renamed is not None
+        assert (renamed.username, isinstance(renamed, DamagedAccount)) == ("grace", damage.attribute != "username")
+
+    @staticmethod
+    async def read(store: Store, key: CounterKey) -> Counter:
+        counter = await store.read_counter(key)
+        assert counter is not None
+        return counter
+
+
+class TestMemoryStore(DamageContract):
+    """The model."""
+
+    @pytest.fixture
+    def memory(self) -> MemoryStore:
+        return MemoryStore()
+
+    @pytest.fixture
+    def store(self, memory: MemoryStore) -> Store:
+        return memory
+
+    @pytest.fixture
+    def hand(self, memory: MemoryStore) -> Hand:
+        return MemoryHand(memory)
+
+
+@pytest.fixture(scope="module")
+def table_name(dynamodb_endpoint: str) -> str:
+    """Make a table on the backend whose turn it is."""
+    return create_table(dynamodb_endpoint)
+
+
+class TestDynamoStore(DamageContract):
+    """The real thing, on each backend in turn."""
+
+    @pytest.fixture
+    async def store(
+        self, dynamodb_endpoint: str, table_name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Store]:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
+        async with open_store(table_name) as store:
+            yield store
+
+    @pytest.fixture
+    def hand(self, dynamodb_endpoint: str, table_name: str) -> Iterator[Hand]:
+        client = boto3.client("dynamodb", endpoint_url=dynamodb_endpoint)
+        yield DynamoHand(client, table_name)
+        client.close()
+
+    @pytest.mark.parametrize("value", [{"S": "x"}, {"N": "9" * 17}])
+    async def test_a_flush_mends_the_time_that_it_sets(self, store: Store, hand: Hand, value: RawValue) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, "touched_at", value)
+        assert isinstance(await store.change_counter(key, factories.reserve(1, limit=10)), Changed)
+        assert (await self.read(store, key)).best_effort == 3
