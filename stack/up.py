@@ -49,7 +49,7 @@ def main() -> int:
 def _run() -> None:
     started = time.monotonic()
     host, port = os.environ.get("HOST") or LOOPBACK, read_port(os.environ, "PORT", API_PORT)
-    require_free(port, "The API", "Choose another with PORT=...", host)
+    require_free(port, "The API", "Choose another with PORT=... (or HOST=...).", host)
     emulator = _choose_emulator(os.environ)
     table = os.environ.get("TABLE_NAME") or DEFAULT_TABLE
     with (

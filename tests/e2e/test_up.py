@@ -25,6 +25,9 @@ from stack.paths import ROOT
 _START_S = 60
 _STOP_S = 30
 
+_PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_NO_EXCEPTIONS = {"no_proxy": "", "NO_PROXY": ""}
+
 StartUp = Callable[..., subprocess.Popen[str]]
 
 
@@ -64,8 +67,9 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
         time.sleep(0.1)
 
 
-def wait_until_ready(up: subprocess.Popen[str], api_port: int) -> None:
-    wait_until(lambda: status_of(f"{url_of(api_port)}/ready") == HTTPStatus.OK or up.poll() is not None, _START_S)
+def wait_until_ready(up: subprocess.Popen[str], api_port: int, host: str = LOOPBACK) -> None:
+    ready = f"{url_of(api_port, host)}/ready"
+    wait_until(lambda: status_of(ready) == HTTPStatus.OK or up.poll() is not None, _START_S)
     assert up.poll() is None, up.communicate()
 
 
@@ -95,16 +99,21 @@ def is_open(port: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process tree from /proc")
-@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("stop_signal", "environment"),
+    [(signal.SIGTERM, {}), (signal.SIGINT, {"HOST": "::1", **dict.fromkeys(_PROXIES, url_of(9)), **_NO_EXCEPTIONS})],
+    ids=["usual", "on IPv6 behind a proxy"],
+)
 def test_up_serves_counts_and_stops_without_a_trace(
-    start_up: StartUp, api_port: int, stop_signal: signal.Signals
+    start_up: StartUp, api_port: int, stop_signal: signal.Signals, environment: dict[str, str]
 ) -> None:
     """Counts come true in both counters; after the signal no process and no port is left, and the status is 0."""
     # given
     emulator_port = free_port()
-    up = start_up(PORT=str(api_port), EMULATOR_PORT=str(emulator_port))
-    api = url_of(api_port)
-    wait_until_ready(up, api_port)
+    up = start_up(PORT=str(api_port), EMULATOR_PORT=str(emulator_port), **environment)
+    host = environment.get("HOST", LOOPBACK)
+    api = url_of(api_port, host)
+    wait_until_ready(up, api_port, host)
 
     # when
     with httpx.Client(base_url=api) as client:
@@ -130,7 +139,8 @@ def test_up_serves_counts_and_stops_without_a_trace(
     assert (up.returncode, errors) == (0, "")
     assert f"{api}/swagger" in output
     assert not [pid for pid in processes if is_alive(pid)]
-    assert not [port for port in (api_port, emulator_port) if is_open(port)]
+    assert not is_open(emulator_port)
+    assert status_of(f"{api}/health") is None
 
 
 @pytest.mark.parametrize("name", ["PORT", "EMULATOR_PORT"])
