@@ -1,30 +1,26 @@
-"""Connections of the HTTP server: what comes in is framed and bounded first, and each answer leaves in one piece."""
+"""Connections of the HTTP server: how long each is waited for, and what is answered on it."""
 
 import asyncio
 import logging
 import math
 import time
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, Final
 
-import httptools
 import msgspec
-from uvicorn._types import ASGI3Application, ASGISendEvent
+from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from api.exchanges import REQUEST_ID_HEADER, choose_request_id, encode_problem
-from api.framing import HEADERS_MAX, TOO_MANY, Inbox, RefusedError, check_method, without_offers
-from api.requests import BODY_BYTES_MAX
+from api.framed import ANSWER, BODY, END, HEAD, FramedProtocol
 from api.schemas.problems import ProblemKind
 from api.storms import StormLog
+from api.transports import GatheredTransport
 from counters.logs import request_id
 
 _AHEAD_BYTES_MAX: Final = 65_536
 """So much of further requests is read while one is being answered."""
-
-_CHUNKED_BYTES_MAX: Final = 131_072
-"""A body in chunks of one byte has 6 bytes for each; the rest is for trailers."""
 
 _SURPLUS: Final = 256
 """Connections beyond the bound that are told so. Beyond those, they are only closed."""
@@ -36,11 +32,7 @@ _LINGER_BYTES_MAX: Final = 1_048_576
 _WRITE_S: Final = 30.0
 """Longest time that a client may take to read what was sent."""
 
-_BODY_TOO_LONG: Final = f"The body must not be longer than {BODY_BYTES_MAX} bytes."
 _CLOSE: Final = (b"connection", b"close")
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_VERSIONS: Final = frozenset({"1.1", "1.0"})
-_NOTED: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", REQUEST_ID_HEADER})
 
 logger = logging.getLogger(__name__)
 _refused_log: Final = StormLog(logger, logging.INFO, "request.refused")
@@ -64,37 +56,11 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 75.0
 
 
-# What a connection is at. No enumeration, as looking up one member takes a fifth of a microsecond.
-_HEAD: Final = 0
-"""Nothing is here of the next request, or a part of its head."""
-
-_BODY: Final = 1
-"""A head was parsed, its body is not complete."""
-
-_ANSWER: Final = 2
-"""A request is complete and not answered yet."""
-
-_END: Final = 3
-"""The last answer was given: nothing more is read."""
-
-
-class _UpgradeOfferedError(Exception):
-    """The parser takes what follows the head for another protocol."""
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's own, with a guard in front of its parser, and another way to write.
-
-    The parser gets one message at a time, in pieces that end where the message can end (``Inbox``). The application
-    starts when the message is complete, and when the parser has found one request in it and no more. So what the guard
-    and the parser should ever understand differently is refused, and never runs as a request.
-
-    uvicorn writes head and body of an answer one after the other, and uvloop sends each at once: two calls to the
-    system, two packets, and a client that wakes up twice. That took an eighth of the processor time of a create.
-    """
+class Connection(FramedProtocol):
+    """Keeps the times, answers, and refuses in the application's place what cannot be answered."""
 
     bounds: ClassVar[Bounds] = Bounds()
-    transport: "_Gathered"
+    transport: GatheredTransport
 
     def __init__(
         self,
@@ -104,36 +70,19 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._inbox = Inbox()
-        self._phase = _HEAD
         self._due = math.inf
         self._write_due = math.inf
         self._is_last = False
         self._is_paused = False
         self._lingered = 0
         self._logs_answers = logger.isEnabledFor(logging.DEBUG)
-        self._begin_request()
-
-    def _begin_request(self) -> None:
-        self._is_begun = False
-        """Whether the parser has begun with it."""
-        self._has_part = False
-        """Whether a part of its head is here."""
-        self._has_head = False
-        self._objection: Exception | None = None
-        self._is_complete = False
-        self._length = 0
-        self._coding: bytes | None = None
-        self._expects_100 = False
-        self._proposed_id: bytes | None = None
-        self._body_taken = 0
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Take over a connection, or refuse it when there are too many."""
         super().connection_made(transport)
-        self.transport = _Gathered(transport, self.loop)
+        self.transport = GatheredTransport(transport, self.loop)
         self._due = self.loop.time() + self.bounds.head_s
         surplus = len(self.connections) - self.bounds.connections
         if surplus > 0:
@@ -145,11 +94,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came in; hand it on as far as a request is complete and the one before it is answered."""
-        if self._phase == _END:
+        if self._phase == END:
             self._linger(len(data))
             return
         self._inbox.add(data)
-        if self._phase != _ANSWER:
+        if self._phase != ANSWER:
             self._advance()
         elif len(self._inbox) > _AHEAD_BYTES_MAX:
             self._is_paused = True
@@ -165,34 +114,6 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._write_due = math.inf
 
-    # What the parser calls
-
-    def on_message_begin(self) -> None:
-        """Begin a request.
-
-        Raises:
-            RefusedError: The parser sees a second one where there is one.
-        """
-        if self._is_begun:
-            self._object(ProblemKind.MALFORMED_REQUEST, "Where the request ends is not clear.")
-        self._is_begun = True
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is left out, as it must not change what was said in the head."""
-        if self._has_head:
-            return
-        name = name.lower()
-        if name in _NOTED:
-            self._note_header(name, value)
-        self.headers.append((name, value))
-
-    def on_message_complete(self) -> None:
-        """Note that all of the request is here."""
-        self.cycle.more_body = False
-        self.cycle.message_event.set()
-        self._is_complete = True
-
     def on_response_complete(self) -> None:
         """Go on with the next request."""
         self.server_state.total_requests += 1
@@ -200,7 +121,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             self._end(_LINGER_S)
             return
-        self._phase = _HEAD
+        self._phase = HEAD
         self._due = now + self.bounds.idle_s
         self._begin_request()
         self._read_on()
@@ -215,12 +136,12 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
         elif now < self._due:
             return
-        elif self._phase == _END:
+        elif self._phase == END:
             if self.transport.is_closed:
                 self.transport.abort()
             else:
                 self._close()
-        elif self._phase == _BODY:
+        elif self._phase == BODY:
             self._refuse(ProblemKind.REQUEST_TIMEOUT, "The body was not complete in time.")
         elif self._is_idle and self.cycle is not None:
             self._close()
@@ -230,147 +151,46 @@ class Connection(HttpToolsProtocol):
     def let_go(self) -> None:
         """Ask the client with the next answer to close the connection."""
         self._is_last = True
-        if self._phase == _ANSWER:
+        if self._phase == ANSWER:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """Close the connection; a request that is complete is answered before."""
-        if self._phase == _ANSWER:
+        if self._phase == ANSWER:
             self.cycle.keep_alive = False
-        elif self._phase == _END or self._is_idle:
+        elif self._phase == END or self._is_idle:
             self._close()
         else:
             self._refuse(ProblemKind.STOPPING, "The process stopped before the request was complete.")
 
     @property
     def _is_idle(self) -> bool:
-        return self._phase == _HEAD and not self._inbox
+        return self._phase == HEAD and not self._inbox
 
-    # From bytes to a request
+    def _wait_for_head(self) -> None:
+        self._due = self.loop.time() + self.bounds.head_s
 
-    def _advance(self) -> None:
-        """Hand on what is here, up to the end of one request."""
-        try:
-            while self._phase < _ANSWER:
-                if self._phase == _HEAD:
-                    head = self._inbox.take_head()
-                    if head is None:
-                        break
-                    self._feed_head(head)
-                else:
-                    piece = self._take_of_body()
-                    if not piece:
-                        break
-                    self._feed(piece)
-                if self._is_complete:
-                    self._start()
-        except RefusedError as error:
-            self._refuse(error.kind, error.detail)
-            return
-        if self._phase == _HEAD and self._inbox and not self._has_part:
-            self._has_part = True
-            self._due = self.loop.time() + self.bounds.head_s
-
-    def _feed_head(self, head: bytes) -> None:
-        check_method(head)
-        try:
-            self._feed(head)
-        except _UpgradeOfferedError:
-            self.parser = httptools.HttpRequestParser(self)
-            self.cycle = None  # type: ignore[assignment]  # as before the first request
-            self._begin_request()
-            self._feed(without_offers(head))
-        if not self._is_complete:
-            self._begin_body()
-
-    def _take_of_body(self) -> bytes:
-        # Of chunks, line by line without a look at them: only a line end can end the message, so no cut can be wrong.
-        piece = self._inbox.take_line() if self._coding else self._inbox.take(self._length - self._body_taken)
-        self._body_taken += len(piece)
-        if self._body_taken > _CHUNKED_BYTES_MAX or len(self.cycle.body) > BODY_BYTES_MAX:
-            raise RefusedError(ProblemKind.BODY_TOO_LARGE, _BODY_TOO_LONG)
-        return piece
-
-    def _feed(self, piece: bytes) -> None:
-        try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserCallbackError as error:
-            if self._objection is not None:
-                raise self._objection from None
-            raise RefusedError(ProblemKind.MALFORMED_REQUEST, "The request cannot be read.") from error
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise RefusedError(ProblemKind.MALFORMED_REQUEST, f"{error}.") from error
-
-    def _note_header(self, name: bytes, value: bytes) -> None:
-        if name == b"content-length":
-            self._length = int(value)
-        elif name == b"transfer-encoding":
-            if self._coding is not None or value.strip().lower() != b"chunked":
-                self._object(ProblemKind.MALFORMED_REQUEST, "The only Transfer-Encoding here is chunked, once.")
-            self._coding = value
-        elif name == b"expect":
-            self._expects_100 = value.lower() == b"100-continue"
-        elif self._proposed_id is None:
-            self._proposed_id = value
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:  # noqa: ARG002
-        """Look at a head that was parsed; uvicorn would start the application here, before the body is there."""
-        if self.parser.should_upgrade():
-            self._objection = _UpgradeOfferedError()
-            raise self._objection
-        if self.scope["http_version"] not in _VERSIONS:
-            self._object(ProblemKind.MALFORMED_REQUEST, "The version must be HTTP/1.1 or HTTP/1.0.")
-        if len(self.headers) > HEADERS_MAX:
-            self._object(ProblemKind.HEAD_TOO_LARGE, TOO_MANY)
-        self._has_head = True
-
-    def _object(self, kind: ProblemKind, detail: str) -> NoReturn:
-        """Refuse what the parser has just told.
-
-        The parser raises an error of its own then. That one's context is ours only as long as nobody handles another
-        error while this connection goes on, and a request that ends in an error does.
-        """
-        self._objection = RefusedError(kind, detail)
-        raise self._objection
-
-    def _begin_body(self) -> None:
-        """Go on to the body.
-
-        A client that asks is told at once to send it (RFC 9110, section 10.1.1), not when the application reads: if it
-        was answered without the body, nobody could tell whether the body still comes, or the next request.
-        """
-        if not self._has_head or (self._coding is None and not self._length):
-            raise RefusedError(ProblemKind.MALFORMED_REQUEST, "The request cannot be read.")
-        if self._length > BODY_BYTES_MAX:
-            raise RefusedError(ProblemKind.BODY_TOO_LARGE, _BODY_TOO_LONG)
-        if 0 < self._length <= len(self._inbox):
-            self._feed(self._inbox.take(self._length))
-            if not self._is_complete:
-                raise RefusedError(ProblemKind.MALFORMED_REQUEST, "Where the request ends is not clear.")
-            return
-        self._phase = _BODY
+    def _wait_for_body(self) -> None:
         self._due = self.loop.time() + self.bounds.body_s
-        if self._expects_100 and not self._inbox and self.scope["http_version"] == "1.1":
-            self.transport.write(_CONTINUE)
 
     # From a request to its answer
 
     def _start(self) -> None:
-        self._phase = _ANSWER
+        self._phase = ANSWER
         self._due = math.inf
         chosen = choose_request_id(self._proposed_id)
         cycle = self.cycle
         cycle.default_headers = [*cycle.default_headers, (REQUEST_ID_HEADER, chosen)]
         if self._is_last:
             cycle.keep_alive = False
-        token = request_id.set(chosen.decode())
-        task = self.loop.create_task(self._answer_and_log(cycle) if self._logs_answers else self._answer(cycle))
-        request_id.reset(token)
+        answer = self._answer_and_log if self._logs_answers else self._answer
+        task = self.loop.create_task(answer(cycle, chosen))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    async def _answer(self, cycle: RequestResponseCycle) -> None:
+    async def _answer(self, cycle: RequestResponseCycle, chosen_id: bytes) -> None:
         """Let the application answer, and answer in its place when it cannot."""
+        request_id.set(chosen_id.decode())
         try:
             await self.app(cycle.scope, cycle.receive, cycle.send)
         except asyncio.CancelledError:
@@ -394,7 +214,7 @@ class Connection(HttpToolsProtocol):
         await cycle.send({"type": "http.response.start", "status": kind.status, "headers": headers})
         await cycle.send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _answer_and_log(self, cycle: RequestResponseCycle) -> None:
+    async def _answer_and_log(self, cycle: RequestResponseCycle, chosen_id: bytes) -> None:
         # The loop's own time counts whole milliseconds.
         start = time.perf_counter()
         status = 0
@@ -407,7 +227,7 @@ class Connection(HttpToolsProtocol):
             await send(message)
 
         cycle.send = note_and_send  # type: ignore[method-assign]
-        await self._answer(cycle)
+        await self._answer(cycle, chosen_id)
         fields = {
             **_describe(cycle),
             "status": status,
@@ -432,7 +252,7 @@ class Connection(HttpToolsProtocol):
         self._end(_WRITE_S)
 
     def _end(self, seconds: float) -> None:
-        self._phase = _END
+        self._phase = END
         self._due = self.loop.time() + seconds
         self._inbox.clear()
         self._read_on()
@@ -454,59 +274,3 @@ def _describe(cycle: RequestResponseCycle) -> dict[str, str]:
 
 def _do_nothing() -> None:
     """Stand in for a callback that would keep the connection alive in memory."""
-
-
-class _Gathered(asyncio.Transport):
-    """A transport that sends together what is written in one turn of the event loop."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self._unsent: list[bytes | bytearray | memoryview] = []
-        self._is_ended = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._unsent:
-            self._loop.call_soon(self._send)
-        self._unsent.append(data)
-
-    def _send(self) -> None:
-        # A client may have gone away since the write.
-        if self._unsent and not self._transport.is_closing():
-            self._transport.write(b"".join(self._unsent))
-        self._unsent = []
-
-    def close(self) -> None:
-        """Say that nothing more will be sent, and leave it to the client to close the connection, or to the time.
-
-        If the client was still sending, the system would reset a connection that is closed, and answers that the client
-        has not read yet may be lost with it (RFC 9112, section 9.6).
-        """
-        self._is_ended = True
-        self._send()
-        if not self._transport.is_closing():
-            self._transport.write_eof()
-
-    def close_now(self) -> None:
-        """Close the connection when all is sent."""
-        self._send()
-        self._transport.close()
-
-    def abort(self) -> None:
-        self._unsent = []
-        self._transport.abort()
-
-    def is_closing(self) -> bool:
-        return self._is_ended or self._transport.is_closing()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it is being closed in fact."""
-        return self._transport.is_closing()
-
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._transport.resume_reading()
