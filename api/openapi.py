@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -27,7 +28,11 @@ _ACCEPT_ENCODING: Final = {
     "description": "How a body may be encoded; only when it came compressed.",
     "schema": {"type": "string", "const": "identity"},
 }
-_RETRIED: Final = {kind.type for kind in (ProblemKind.COUNTER_BUSY, ProblemKind.OVERLOADED, ProblemKind.NOT_READY)}
+_RETRIED: Final = {
+    kind.type
+    for kind in ProblemKind
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE or kind is ProblemKind.COUNTER_BUSY
+}
 """The kinds of problem that come with ``Retry-After``."""
 
 

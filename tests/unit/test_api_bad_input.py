@@ -355,7 +355,7 @@ FAULTY = [
             "username": "is required",
             "admin": "is not a known field; the known ones are username, max_number_of_services, enforcement",
             "max_number_of_services": LIMIT_RULE,
-            "enforcement": "must be one of strict, hybrid",
+            "enforcement": "must be one of hybrid, strict",
         },
     ),
     Faulty(
