@@ -1,5 +1,8 @@
 """Heals the drifted counters of all accounts, for a scheduler to run: ``python -m api.sweep [CURSOR]``.
 
+A damaged counter, one that somebody stored by hand so that it cannot be read, is named in an event ``counter.damaged``;
+it ends no sweep and changes no exit code.
+
 It takes the settings of the API, logs an event ``sweep.finished`` with its report and exits with 0; with 1 when the
 database did not answer, with 2 when it cannot start with these settings or this cursor. A sweep is bounded: when one
 meets its bounds, the next goes on where it stopped, and each logs its own event. Terraform makes metrics of them. After

@@ -42,9 +42,9 @@ class DamagedCounter(msgspec.Struct, frozen=True, kw_only=True):
         return keys.CLOSED_AT not in self.unreadable and self.readable.is_closed
 
     @property
-    def lost_settings(self) -> bool:
-        """Whether the limit or the enforcement is lost, which a person has to set again."""
-        return not _SETTINGS.isdisjoint(self.unreadable)
+    def needs_person(self) -> bool:
+        """Whether a person has to set again what is lost: the limit or the enforcement, unless it is closed."""
+        return not self.is_closed and not _SETTINGS.isdisjoint(self.unreadable)
 
     @property
     def best_effort(self) -> int | None:
@@ -147,6 +147,18 @@ def repaired(damaged: DamagedCounter, total: int, slots: int, counted_from_ms: i
         healed_at_ms=at_ms,
         healed_revision=revision,
         counted_from_ms=counted_from_ms,
+    )
+
+
+def closed_damage(damaged: DamagedCounter, at_ms: int) -> DamagedCounter:
+    """Return a damaged counter after it was closed; one that is closed stays as it is."""
+    if damaged.is_closed:
+        return damaged
+    closed = {keys.LIMIT: 0, keys.CLOSED_AT: at_ms}
+    return msgspec.structs.replace(
+        damaged,
+        unreadable=tuple(attribute for attribute in damaged.unreadable if attribute not in closed),
+        readable=msgspec.structs.replace(damaged.readable, limit=0, closed_at_ms=at_ms),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from counters import keys
-from counters.damage import DamagedCounter, mended_account, mended_entry
+from counters.damage import DamagedCounter, closed_damage, mended_account, mended_entry
 from counters.errors import CounterDamagedError, StoreRejectedError
 from counters.keys import CounterKey, slot_of
 from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
@@ -56,6 +56,8 @@ class MemoryStore:
 
     async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         """See ``Store``."""
+        if key in self.damaged:
+            self.damaged[key] = closed_damage(self.damaged[key], at_ms)
         counter = self._find(key)
         if counter is None or counter.is_closed:
             return counter

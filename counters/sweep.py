@@ -191,7 +191,7 @@ class Sweeper:
             counter = counters.get(id_)
             if isinstance(counter, DamagedCounter):
                 progress.damaged += 1
-                sick += [] if counter.lost_settings else [counter]
+                sick += [] if counter.needs_person else [counter]
                 fields = {**counter.key._asdict(), "unreadable": counter.unreadable}
                 logger.error("counter.damaged", extra={"fields": fields})
             elif counter is not None and counter.is_closed:

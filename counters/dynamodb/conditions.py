@@ -53,11 +53,15 @@ def all_of(*conditions: Condition) -> Condition:
 
 
 def is_free_for(holder: str, now_ms: int) -> Condition:
-    """Return the condition that nobody but this holder has a lease now."""
+    """Return the condition that nobody but this holder has a lease now.
+
+    A time that is no number holds nothing: it is missing where there is no lease, or a hand wrote it.
+    """
+    until = f"#{keys.HELD_UNTIL}"
     return Condition(
-        f"attribute_not_exists({keys.PK}) OR #{keys.HELD_UNTIL} <= :now OR #{keys.HOLDER} = :{keys.HOLDER}",
+        f"NOT attribute_type({until}, :number) OR {until} <= :now OR #{keys.HOLDER} = :{keys.HOLDER}",
         {f"#{attribute}": attribute for attribute in (keys.HOLDER, keys.HELD_UNTIL)},
-        {":now": items.number(now_ms), f":{keys.HOLDER}": {"S": holder}},
+        {":number": {"S": "N"}, ":now": items.number(now_ms), f":{keys.HOLDER}": {"S": holder}},
     )
 
 

@@ -311,7 +311,7 @@ class DynamoStore:
         """See ``Store``."""
         mine: items.NewItem = {keys.HOLDER: {"S": holder}, keys.HELD_UNTIL: items.number(until_ms)}
         lease = await self._set(keys.lease_key(name), mine, conditions.is_free_for(holder, now_ms))
-        return lease[keys.HOLDER]["S"] == holder
+        return lease.get(keys.HOLDER) == mine[keys.HOLDER]
 
     async def _get(self, key: PrimaryKey) -> items.Item | None:
         with translated():

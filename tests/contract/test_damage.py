@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import boto3
 import pytest
 
+from counters import keys
 from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry, missing_counter, repaired
 from counters.dynamodb import open_store
 from counters.errors import CounterDamagedError
@@ -117,6 +118,17 @@ class DamageContract:
             hand.set_counter(key, attribute, {"N": "4"})
             assert not await store.repair_counter(damaged, mended(damaged))
             assert await read_damaged(store, key) != damaged
+
+    async def test_a_damaged_counter_is_closed_and_stays_damaged(self, store: Store, hand: Hand) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, "best_effort", {"N": "2.5"})
+        with pytest.raises(CounterDamagedError):
+            await store.close_counter(key, factories.NOW_MS + 5)
+        damaged = await read_damaged(store, key)
+        assert (damaged.is_closed, damaged.limit, damaged.unreadable) == (True, 0, ("best_effort",))
+        assert await store.repair_counter(damaged, mended(damaged))
+        repaired = await self.read(store, key)
+        assert (repaired.is_closed, repaired.limit) == (True, 0)
 
     async def test_a_counter_that_is_missing_is_made_anew_once(self, store: Store, hand: Hand) -> None:
         key = await make_counter(store)
@@ -240,3 +252,14 @@ class TestDynamoStore(DamageContract):
         hand.set_counter(key, "touched_at", value)
         assert isinstance(await store.change_counter(key, factories.reserve(1, limit=10)), Changed)
         assert (await self.read(store, key)).best_effort == 3
+
+    async def test_a_lease_that_cannot_be_read_is_free(
+        self, store: Store, dynamodb_endpoint: str, table_name: str
+    ) -> None:
+        client = boto3.client("dynamodb", endpoint_url=dynamodb_endpoint)
+        for attribute, value in ((keys.HELD_UNTIL, {"S": "for ever"}), (keys.HELD_UNTIL, None), (keys.HOLDER, None)):
+            name = f"lease of {attribute} {value}"
+            assert await store.take_lease(name, "one", now_ms=1_000, until_ms=2_000)
+            DynamoHand(client, table_name)._set(keys.lease_key(name), attribute, value)
+            assert await store.take_lease(name, "other", now_ms=1_500, until_ms=3_000) == (attribute != keys.HOLDER)
+        client.close()

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from counters.engine import Engine
-from counters.errors import CounterBusyError, CounterDamagedError, LimitReachedError
+from counters.errors import AccountNotFoundError, CounterBusyError, CounterDamagedError, LimitReachedError
 from counters.keys import CounterKey, slot_of
 from counters.settlement import Settled, Settlement
 from tests.engines import make_account, virtual_clock
@@ -229,6 +229,24 @@ class TestSweep:
         again = await engine.sweeper.sweep()
         assert (again.damaged, again.repaired, again.busy) == (3, 1, 0)
         assert set(store.damaged) == {keys[1]}
+
+    @in_virtual_time
+    async def test_the_deletion_of_an_account_whose_counter_is_damaged_is_ended(self) -> None:
+        store = WatchedStore()
+        engine, key = await make_used(store)
+        hand = MemoryHand(store)
+        hand.set_counter(key, "best_effort", {"N": "2.5"})
+        hand.set_counter(key, "enforcement", None)
+        with pytest.raises(CounterDamagedError):
+            await engine.accounts.delete(key.account_id)
+        with pytest.raises(AccountNotFoundError):
+            await engine.accounts.get(key.account_id)
+        first = await engine.sweeper.sweep()
+        assert (first.damaged, first.repaired) == (1, 1)
+        await asyncio.sleep(2 * QUIET_S)
+        await engine.sweeper.sweep()
+        assert store.total(key) == 0
+        assert await store.list_account_ids(1, None) == ([], False)
 
 
 def test_random_damage_is_repaired_to_the_ledger() -> None:

@@ -14,7 +14,7 @@ resource "aws_cloudwatch_log_metric_filter" "settled" {
 
 locals {
   # What a sweep counted, by its name in the event (counters/sweep.py), and the metric that is made of it.
-  sweep_metrics  = { for field in ["best_effort", "eventual", "drift", "drifted", "drifted_quiet"] : field => "${var.name}-sweep-${field}" }
+  sweep_metrics  = { for field in ["best_effort", "eventual", "drift", "drifted", "drifted_quiet", "damaged"] : field => "${var.name}-sweep-${field}" }
   sweep_period_s = 60 * coalesce(var.sweep_interval_minutes, 15)
 }
 
@@ -46,11 +46,11 @@ locals {
       metrics = [for field in ["best_effort", "eventual"] : [local.metric_namespace, local.sweep_metrics[field], { label = field }]]
     },
     {
-      title  = "Drift at each sweep: how far all counters are apart, and how many are"
+      title  = "Drift at each sweep: how far all counters are apart, how many are, and how many are damaged"
       stat   = "Sum"
       period = local.sweep_period_s
       metrics = [
-        for field in ["drift", "drifted", "drifted_quiet"] :
+        for field in ["drift", "drifted", "drifted_quiet", "damaged"] :
         [local.metric_namespace, local.sweep_metrics[field], { label = field }]
       ]
     },
