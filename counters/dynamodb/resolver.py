@@ -77,8 +77,10 @@ class LastingResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Give up what is under way."""
-        for task in self._look_ups.values():
+        tasks = list(self._look_ups.values())
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._resolver.close()
 
 

@@ -205,10 +205,12 @@ async def open_wire(
         call_timeout_s: Longest time from asking for a call to its answer, in seconds.
     """
     trusted = ssl.create_default_context(cafile=ca_bundle or get_cert_path(verify=True))
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=trusted, resolver=LastingResolver(), use_dns_cache=False
-        ),
+    names = LastingResolver()
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=trusted, resolver=names, use_dns_cache=False
+    )
+    session = aiohttp.ClientSession(
+        connector=connector,
         # Everything else is within the call's own time.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
         # aiodynamo signs the host without its port.
@@ -216,8 +218,12 @@ async def open_wire(
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         proxy=_proxy_to(endpoint),
-    ) as session:
-        yield Wire(session, endpoint, region, keys, call_timeout_s)
+    )
+    try:
+        async with session:
+            yield Wire(session, endpoint, region, keys, call_timeout_s)
+    finally:
+        await names.close()
 
 
 def _proxy_to(endpoint: URL) -> str | None:

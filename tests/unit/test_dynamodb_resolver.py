@@ -112,3 +112,14 @@ async def test_a_failure_is_told_to_those_who_wait_and_not_kept(clock: Clock, ca
     assert await ask(names) == "10.0.0.2"
     await asyncio.sleep(0.01)
     assert set(caplog.messages) == {"resolver.failed"}
+
+
+async def test_a_client_that_closes_gives_up_its_look_ups() -> None:
+    server = NameServer()
+    server.may_answer.clear()
+    names = LastingResolver(server)
+    waiting = asyncio.create_task(ask(names))
+    await asyncio.sleep(0)
+    await names.close()
+    await asyncio.wait([waiting])
+    assert len(asyncio.all_tasks()) == 1
