@@ -97,10 +97,11 @@ class Connection(FramedProtocol):
         if self._phase == END:
             self._linger(len(data))
             return
-        self._inbox.add(data)
         if self._phase != ANSWER:
-            self._advance()
-        elif len(self._inbox) > _AHEAD_BYTES_MAX:
+            self._take(data)
+            return
+        self._inbox.add(data)
+        if len(self._inbox) > _AHEAD_BYTES_MAX:
             self._is_paused = True
             self.transport.pause_reading()
 
@@ -125,8 +126,7 @@ class Connection(FramedProtocol):
         self._due = now + self.bounds.idle_s
         self._begin_request()
         self._read_on()
-        if self._inbox:
-            self._advance()
+        self._go_on()
 
     # What the server calls
 

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from api.exchanges import REQUEST_ID_HEADER
-from api.framing import HEADERS_MAX, TOO_MANY, Inbox, RefusedError, check_method, without_offers
+from api.framing import HEAD_BYTES_MAX, HEADERS_MAX, TOO_MANY, Inbox, RefusedError, check_method, without_offers
 from api.requests import BODY_BYTES_MAX
 from api.schemas.problems import ProblemKind
 
@@ -31,10 +31,13 @@ END: Final = 3
 _CHUNKED_BYTES_MAX: Final = 131_072
 """A body in chunks of one byte has 6 bytes for each; the rest is for trailers."""
 
+_ALONE_BYTES_MAX: Final = 65_536
+"""Longer than any request of one packet that can be taken."""
+
 _BODY_TOO_LONG: Final = f"The body must not be longer than {BODY_BYTES_MAX} bytes."
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
-_NOTED: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", REQUEST_ID_HEADER})
+_NOTED: Final = frozenset({b"transfer-encoding", b"expect", REQUEST_ID_HEADER})
 
 
 class _UpgradeOfferedError(Exception):
@@ -109,7 +112,9 @@ class FramedProtocol(HttpToolsProtocol):
         if self._has_head:
             return
         name = name.lower()
-        if name in _NOTED:
+        if name == b"content-length":
+            self._length = int(value)
+        elif name in _NOTED:
             self._note_header(name, value)
         self.headers.append((name, value))
 
@@ -121,25 +126,62 @@ class FramedProtocol(HttpToolsProtocol):
 
     # What is done with what came in
 
-    def _advance(self) -> None:
-        """Hand on what is here, up to the end of one request."""
+    def _take(self, data: bytes) -> None:
+        """Take what came in while no request is being answered, up to the end of one request."""
         try:
-            while self._phase < ANSWER:
-                if self._phase == HEAD:
-                    head = self._inbox.take_head()
-                    if head is None:
-                        break
-                    self._feed_head(head)
-                else:
-                    piece = self._take_of_body()
-                    if not piece:
-                        break
-                    self._feed(piece)
-                if self._is_complete:
-                    self._start()
+            if self._phase != HEAD or self._inbox or not self._take_alone(data):
+                self._inbox.add(data)
+                self._advance()
         except RefusedError as error:
             self._refuse(error.kind, error.detail)
-            return
+
+    def _take_alone(self, data: bytes) -> bool:
+        """Take a request that begins with this data, without cutting it; most requests come alone and whole.
+
+        Returns:
+            Whether it was one. If not, nothing of it was run, and the data has to be taken piece by piece.
+        """
+        head_end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX) + 4
+        if head_end < 4 or len(data) > _ALONE_BYTES_MAX or data[0] in b"\r\n":  # noqa: PLR2004 - not found
+            return False
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._start_over()
+            return False
+        if not self._has_head or len(self.cycle.body) > BODY_BYTES_MAX:
+            self._start_over()
+            return False
+        if self._is_complete:
+            self._start()
+        else:
+            self._body_taken = len(data) - head_end
+            self._begin_body()
+        return True
+
+    def _go_on(self) -> None:
+        """Go on behind a request that was answered."""
+        if self._inbox:
+            try:
+                self._advance()
+            except RefusedError as error:
+                self._refuse(error.kind, error.detail)
+
+    def _advance(self) -> None:
+        """Hand on what is here, piece by piece, up to the end of one request."""
+        while self._phase < ANSWER:
+            if self._phase == HEAD:
+                head = self._inbox.take_head()
+                if head is None:
+                    break
+                self._feed_head(head)
+            else:
+                piece = self._take_of_body()
+                if not piece:
+                    break
+                self._feed(piece)
+            if self._is_complete:
+                self._start()
         if self._phase == HEAD and self._inbox and not self._has_part:
             self._has_part = True
             self._wait_for_head()
@@ -149,12 +191,16 @@ class FramedProtocol(HttpToolsProtocol):
         try:
             self._feed(head)
         except _UpgradeOfferedError:
-            self.parser = httptools.HttpRequestParser(self)
-            self.cycle = None  # type: ignore[assignment]  # as before the first request
-            self._begin_request()
+            self._start_over()
             self._feed(without_offers(head))
         if not self._is_complete:
             self._begin_body()
+
+    def _start_over(self) -> None:
+        """Forget what the parser has had of this request."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.cycle = None  # type: ignore[assignment]  # as before the first request
+        self._begin_request()
 
     def _take_of_body(self) -> bytes:
         # Of chunks, line by line without a look at them: only a line end can end the message, so no cut can be wrong.
@@ -175,9 +221,7 @@ class FramedProtocol(HttpToolsProtocol):
             raise RefusedError(ProblemKind.MALFORMED_REQUEST, f"{error}.") from error
 
     def _note_header(self, name: bytes, value: bytes) -> None:
-        if name == b"content-length":
-            self._length = int(value)
-        elif name == b"transfer-encoding":
+        if name == b"transfer-encoding":
             if self._coding is not None or value.strip().lower() != b"chunked":
                 self._object(ProblemKind.MALFORMED_REQUEST, "The only Transfer-Encoding here is chunked, once.")
             self._coding = value
