@@ -264,9 +264,13 @@ class _Draw:
                 return line + b"Transfer-Encoding: chunked\r\n\r\n" + random.choice(_BAD_CHUNKS)
 
     def _damage(self, data: bytes) -> bytes:
-        """Change some bytes. The request that is smuggled in a body may become one by that: so it is made unknown."""
+        """Change some bytes.
+
+        By that, a request inside a body may become one, and a path may become another conversation's: both are made
+        unknown before.
+        """
         random = self._random
-        damaged = bytearray(data.replace(SMUGGLED.encode(), b"/damaged0"))
+        damaged = bytearray(data.replace(SMUGGLED.encode(), b"/damaged0").replace(self._token.encode(), b"damaged."))
         for _ in range(random.randint(1, 4)):
             place = random.randrange(len(damaged))
             match random.randrange(3):
