@@ -245,7 +245,7 @@ class Lane:
         if counter is None:
             self._put_back(tickets, [])
             return False
-        self._start_write(counter, tickets)
+        self._start_write(counter, tickets, is_reserved=True)
         return True
 
     def _give_back(self) -> None:
@@ -300,7 +300,7 @@ class Lane:
         granted = self._refuse_what_does_not_fit(counter, tickets, self._expected(counter, adjustments))
         if counter.enforcement is Enforcement.HYBRID:
             self._in_flight += sum(ticket.entry.amount for ticket in granted)
-            self._start_write(counter, granted)
+            self._start_write(counter, granted, is_reserved=False)
             granted = []
         if not granted and not adjustments:
             return 0.0
@@ -349,7 +349,8 @@ class Lane:
             self._flushed_at = self._seen_at
             self._finish(adjustments)
             self._keep(outcome.counter, ahead, sent_at)
-            self._start_write(outcome.counter, granted)
+            # As the flush was planned: the counter may have become hybrid meanwhile.
+            self._start_write(outcome.counter, granted, is_reserved=True)
         elif outcome.counter is None:
             self._end(granted, adjustments, AccountNotFoundError(self._key.account_id))
         else:
@@ -469,17 +470,17 @@ class Lane:
         self._seen = counter
         self._seen_at = asyncio.get_running_loop().time()
 
-    def _start_write(self, counter: Counter, tickets: Sequence[Ticket]) -> None:
+    def _start_write(self, counter: Counter, tickets: Sequence[Ticket], *, is_reserved: bool) -> None:
         """Write granted entries in the background, while the next flush already runs."""
         if not tickets:
             return
         self._stock.note(sum(ticket.entry.amount for ticket in tickets))
         self._writing += len(tickets)
-        task = asyncio.create_task(self._write(counter, tickets))
+        task = asyncio.create_task(self._write(counter, tickets, is_reserved=is_reserved))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _write(self, counter: Counter, tickets: Sequence[Ticket]) -> None:
+    async def _write(self, counter: Counter, tickets: Sequence[Ticket], *, is_reserved: bool) -> None:
         try:
             written = await self._writer.write(counter.slots, tickets)
         except Exception as error:  # noqa: BLE001 - likewise
@@ -491,7 +492,7 @@ class Lane:
             self._writing -= len(tickets)
             if self._is_filled:
                 self._filled.set()
-        if counter.enforcement is Enforcement.HYBRID:
+        if not is_reserved:
             # In flight until they are counted: those that were stored, by the adjustment.
             self._in_flight -= sum(ticket.entry.amount for ticket in tickets) - written.stored
             if written.stored:

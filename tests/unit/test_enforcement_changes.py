@@ -38,6 +38,22 @@ async def test_hybrid_holds_for_the_next_create() -> None:
 
 
 @in_virtual_time
+async def test_what_was_reserved_is_counted_once_when_the_counter_became_hybrid_meanwhile() -> None:
+    store = WatchedStore(LATENCY_S)
+    strict, other = make_engine(store), make_engine(store, seed=1)
+    key = await make_account(strict, limit=10)
+    await fill(strict, key, 3)
+    await other.accounts.update(key.account_id, enforcement=Enforcement.HYBRID)
+    # Planned by a look from before the change; the limit is the same, so the flush is applied.
+    await fill(strict, key, 4)
+    await asyncio.sleep(FLUSHED_S)
+    assert store.counter(key).best_effort == store.total(key) == 7
+    # Nothing is left in flight either: there is room for three more, and no fourth.
+    created, failed = await outcomes_of(creates(strict.entries, key, 10))
+    assert (len(created), len(failed)) == (3, 7)
+
+
+@in_virtual_time
 async def test_on_the_way_to_strict_nothing_is_let_in_until_all_is_counted() -> None:
     store = WatchedStore(LATENCY_S)
     engine, other = make_engine(store), make_engine(store, seed=1)
