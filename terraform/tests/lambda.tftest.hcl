@@ -100,7 +100,7 @@ run "the_function_may_do_its_work_and_nothing_else" {
         actions = statement.Action, resources = statement.Resource
       }
       } == {
-      Settle     = { actions = ["dynamodb:UpdateItem"], resources = [var.table_arn] }
+      Settle     = { actions = ["dynamodb:GetItem", "dynamodb:UpdateItem"], resources = [var.table_arn] }
       ReadStream = { actions = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], resources = [var.stream_arn] }
       FindStream = { actions = ["dynamodb:ListStreams"], resources = ["${var.table_arn}/stream/*"] }
       PutAside   = { actions = ["sqs:SendMessage"], resources = ["arn:aws:sqs:us-east-1:111122223333:settling-dead-letters"] }

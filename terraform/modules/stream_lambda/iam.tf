@@ -5,7 +5,7 @@ locals {
       {
         Sid      = "Settle"
         Effect   = "Allow"
-        Action   = ["dynamodb:UpdateItem"]
+        Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
         Resource = [var.table_arn]
       },
       {
