@@ -28,8 +28,9 @@ _DESCRIPTION: Final = """\
 Counts what the accounts of a SaaS backend use, at once and exactly, and keeps each account within its limit however \
 many callers create at the same time.
 
-Errors are `application/problem+json` (RFC 9457); their `type` is stable. After a 503, try again after the seconds in \
-`Retry-After`: a create under an `id` of your own is safe to repeat.
+Errors are `application/problem+json` (RFC 9457); their `type` is stable. After a 503 with `Retry-After`, try again \
+after so many seconds: a create under an `id` of your own is safe to repeat. The one without it, `counter-damaged`, \
+wants a reconcile first.
 
 What is not HTTP/1.1 as it must be is answered 400 before any operation sees it, with the `type` \
 `urn:distributed-counter:problem:malformed-request`.

@@ -150,16 +150,13 @@ def repaired(damaged: DamagedCounter, total: int, slots: int, counted_from_ms: i
     )
 
 
-def closed_damage(damaged: DamagedCounter, at_ms: int) -> DamagedCounter:
+def closed_damage(damaged: DamagedCounter, at_ms: int) -> Counter | DamagedCounter:
     """Return a damaged counter after it was closed; one that is closed stays as it is."""
     if damaged.is_closed:
         return damaged
-    closed = {keys.LIMIT: 0, keys.CLOSED_AT: at_ms}
-    return msgspec.structs.replace(
-        damaged,
-        unreadable=tuple(attribute for attribute in damaged.unreadable if attribute not in closed),
-        readable=msgspec.structs.replace(damaged.readable, limit=0, closed_at_ms=at_ms),
-    )
+    unreadable = tuple(attribute for attribute in damaged.unreadable if attribute != keys.LIMIT)
+    closed = msgspec.structs.replace(damaged.readable, limit=0, closed_at_ms=at_ms)
+    return msgspec.structs.replace(damaged, unreadable=unreadable, readable=closed) if unreadable else closed
 
 
 def mended_account(account: Account, *attributes: str) -> Account:

@@ -57,7 +57,11 @@ class MemoryStore:
     async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         """See ``Store``."""
         if key in self.damaged:
-            self.damaged[key] = closed_damage(self.damaged[key], at_ms)
+            now = closed_damage(self.damaged.pop(key), at_ms)
+            if isinstance(now, DamagedCounter):
+                self.damaged[key] = now
+            else:
+                self._counters[key] = now
         counter = self._find(key)
         if counter is None or counter.is_closed:
             return counter

@@ -203,8 +203,10 @@ class _Reading:
         self.unreadable: list[str] = []
 
     def whole(self, attribute: str, least: int = 0, most: int = WHOLE_MAX, *, instead: int = 0) -> int:
-        value = self._item.get(attribute)
-        found = None if value is None else whole_number(value.get("N"))
+        try:
+            found: int | None = int(self._item[attribute]["N"])
+        except (KeyError, ValueError):
+            found = whole_number(self._item.get(attribute, {}).get("N"))
         if found is not None and least <= found <= most:
             return found
         self.unreadable.append(attribute)
@@ -218,11 +220,11 @@ class _Reading:
         return self.whole(attribute, 0, _TIME_MS_MAX) if attribute in self._item else None
 
     def text(self, attribute: str) -> str:
-        found = self._item.get(attribute, {}).get("S")
-        if isinstance(found, str):
-            return found
-        self.unreadable.append(attribute)
-        return ""
+        try:
+            return self._item[attribute]["S"]
+        except KeyError:
+            self.unreadable.append(attribute)
+            return ""
 
     def text_or_none(self, attribute: str) -> str | None:
         """Return a text; None when it is not there."""
@@ -248,9 +250,11 @@ class _Reading:
 
 def _is_mark(value: AttributeValueTypeDef) -> bool:
     """Tell whether a value is a mark: the sequence number is a number, or text of digits when it is a long one."""
-    mark = value.get("M", {})
-    sequence = mark.get(keys.MARK_SEQUENCE, {})
-    digits = sequence.get("N") or sequence.get("S")
-    if not isinstance(digits, str) or not (digits.isascii() and digits.isdigit()):
+    try:
+        mark = value["M"]
+        sequence = mark[keys.MARK_SEQUENCE]
+        digits: str = sequence["N"] if "N" in sequence else sequence["S"]
+        at_ms = int(mark[keys.MARK_AT]["N"])
+    except (KeyError, ValueError):
         return False
-    return whole_number(mark.get(keys.MARK_AT, {}).get("N")) is not None
+    return digits.isdigit() and digits.isascii() and -WHOLE_MAX <= at_ms <= WHOLE_MAX

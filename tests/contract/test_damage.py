@@ -55,6 +55,14 @@ ENTRY_DAMAGE: list[Damage] = [
 ]
 
 
+ACCOUNT_DAMAGE = [
+    Damage("username", {"N": "1"}),
+    Damage("username", None),
+    Damage("created_at", {"S": "now"}),
+    Damage("created_at", None),
+]
+
+
 async def make_counter(store: Store, *, best_effort: int = 2) -> CounterKey:
     account = factories.account()
     key = CounterKey(account.id, SERVICES)
@@ -75,23 +83,21 @@ def mended(damaged: DamagedCounter) -> Counter:
 class DamageContract:
     """The tests; a subclass says on which backend."""
 
-    @pytest.mark.parametrize("damage", COUNTER_DAMAGE)
-    async def test_a_damaged_counter_is_told_and_hides_no_other(self, store: Store, hand: Hand, damage: Damage) -> None:
-        key, other = await make_counter(store), await make_counter(store)
-        hand.set_counter(key, *damage)
-        damaged = await read_damaged(store, key)
-        assert (damaged.key, damaged.unreadable) == (key, (damage.attribute,))
-        assert await store.read_counters([key, other]) == {key: damaged, other: await store.read_counter(other)}
+    async def test_a_damaged_counter_is_told_and_hides_no_other(self, store: Store, hand: Hand) -> None:
+        for damage in COUNTER_DAMAGE:
+            key, other = await make_counter(store), await make_counter(store)
+            hand.set_counter(key, *damage)
+            damaged = await read_damaged(store, key)
+            assert (damaged.key, damaged.unreadable) == (key, (damage.attribute,))
+            assert await store.read_counters([key, other]) == {key: damaged, other: await store.read_counter(other)}
 
-    @pytest.mark.parametrize("damage", [damage for damage in COUNTER_DAMAGE if damage.attribute != "touched_at"])
-    async def test_a_damaged_counter_admits_nothing_and_releases_nothing(
-        self, store: Store, hand: Hand, damage: Damage
-    ) -> None:
-        key = await make_counter(store)
-        hand.set_counter(key, *damage)
-        for change in (factories.reserve(1, limit=10), factories.release(1)):
-            with pytest.raises(CounterDamagedError):
-                await store.change_counter(key, change)
+    async def test_a_damaged_counter_admits_nothing_and_releases_nothing(self, store: Store, hand: Hand) -> None:
+        for damage in [damage for damage in COUNTER_DAMAGE if damage.attribute != "touched_at"]:
+            key = await make_counter(store)
+            hand.set_counter(key, *damage)
+            for change in (factories.reserve(1, limit=10), factories.release(1)):
+                with pytest.raises(CounterDamagedError):
+                    await store.change_counter(key, change)
 
     async def test_a_counter_without_a_count_gets_none_by_a_release(self, store: Store, hand: Hand) -> None:
         key = await make_counter(store)
@@ -100,15 +106,15 @@ class DamageContract:
             await store.change_counter(key, factories.release(1))
         assert (await read_damaged(store, key)).best_effort is None
 
-    @pytest.mark.parametrize("damage", COUNTER_DAMAGE)
-    async def test_a_repair_takes_the_place_of_what_it_saw(self, store: Store, hand: Hand, damage: Damage) -> None:
-        key = await make_counter(store)
-        hand.set_counter(key, *damage)
-        damaged = await read_damaged(store, key)
-        assert await store.repair_counter(damaged, mended(damaged))
-        assert await store.read_counter(key) == mended(damaged)
-        # A second one saw the same.
-        assert not await store.repair_counter(damaged, mended(damaged))
+    async def test_a_repair_takes_the_place_of_what_it_saw(self, store: Store, hand: Hand) -> None:
+        for damage in COUNTER_DAMAGE:
+            key = await make_counter(store)
+            hand.set_counter(key, *damage)
+            damaged = await read_damaged(store, key)
+            assert await store.repair_counter(damaged, mended(damaged))
+            assert await store.read_counter(key) == mended(damaged)
+            # A second one saw the same.
+            assert not await store.repair_counter(damaged, mended(damaged))
 
     async def test_a_repair_does_not_overwrite_another_change(self, store: Store, hand: Hand) -> None:
         for attribute in ("best_effort", "limit", "touched_at", "revision", "settled_at"):
@@ -158,47 +164,39 @@ class DamageContract:
         hand.set_counter(key, "best_effort", {"N": text})
         assert (await self.read(store, key)).best_effort == number
 
-    @pytest.mark.parametrize("damage", ENTRY_DAMAGE)
     async def test_a_damaged_entry_is_listed_counts_and_can_be_renamed_and_deleted(
-        self, store: Store, hand: Hand, damage: Damage
+        self, store: Store, hand: Hand
     ) -> None:
-        key = factories.counter_key()
-        entries = [factories.entry(f"e{n}", amount=3) for n in range(3)]
-        await store.write_entries(key, 1, entries)
-        hand.set_entry(key, "e1", *damage)
-        (first, damaged, last), more = await store.list_entries(key, 0, 10, None)
-        assert ([first, last], more) == ([entries[0], entries[2]], False)
-        assert isinstance(damaged, DamagedEntry)
-        assert (damaged.id, damaged.unreadable) == ("e1", (damage.attribute,))
-        assert (damaged.amount, damaged.released) == ((1, 0) if damage.attribute == "amount" else (3, 3))
-        assert await store.read_entry(key, 1, "e1") == damaged
-        assert await store.insert_entry(key, 1, factories.entry("e1")) == damaged
-        renamed = await store.rename_entry(key, 1, damaged, "mail", "nonce")
-        assert renamed is not None
-        assert (renamed.name, isinstance(renamed, DamagedEntry)) == ("mail", damage.attribute != "name")
-        assert await store.delete_entry(key, 1, renamed)
-        assert not await store.delete_entry(key, 1, renamed)
-        assert await store.read_entry(key, 1, "e1") is None
+        for damage in ENTRY_DAMAGE:
+            key = factories.counter_key()
+            entries = [factories.entry(f"e{n}", amount=3) for n in range(3)]
+            await store.write_entries(key, 1, entries)
+            hand.set_entry(key, "e1", *damage)
+            (first, damaged, last), more = await store.list_entries(key, 0, 10, None)
+            assert ([first, last], more) == ([entries[0], entries[2]], False)
+            assert isinstance(damaged, DamagedEntry)
+            assert (damaged.id, damaged.unreadable) == ("e1", (damage.attribute,))
+            assert (damaged.amount, damaged.released) == ((1, 0) if damage.attribute == "amount" else (3, 3))
+            assert await store.read_entry(key, 1, "e1") == damaged
+            assert await store.insert_entry(key, 1, factories.entry("e1")) == damaged
+            renamed = await store.rename_entry(key, 1, damaged, "mail", "nonce")
+            assert renamed is not None
+            assert (renamed.name, isinstance(renamed, DamagedEntry)) == ("mail", damage.attribute != "name")
+            assert await store.delete_entry(key, 1, renamed)
+            assert not await store.delete_entry(key, 1, renamed)
+            assert await store.read_entry(key, 1, "e1") is None
 
-    @pytest.mark.parametrize(
-        "damage",
-        [
-            Damage("username", {"N": "1"}),
-            Damage("username", None),
-            Damage("created_at", {"S": "now"}),
-            Damage("created_at", None),
-        ],
-    )
-    async def test_a_damaged_account_is_told_and_hides_no_other(self, store: Store, hand: Hand, damage: Damage) -> None:
-        id_, other = (await make_counter(store)).account_id, (await make_counter(store)).account_id
-        hand.set_account(id_, *damage)
-        damaged = await store.read_account(id_)
-        assert isinstance(damaged, DamagedAccount)
-        assert damaged.unreadable == (damage.attribute,)
-        assert await store.read_accounts([id_, other]) == {id_: damaged, other: await store.read_account(other)}
-        renamed = await store.rename_account(damaged, "grace", "nonce")
-        assert renamed is not None
-        assert (renamed.username, isinstance(renamed, DamagedAccount)) == ("grace", damage.attribute != "username")
+    async def test_a_damaged_account_is_told_and_hides_no_other(self, store: Store, hand: Hand) -> None:
+        for damage in ACCOUNT_DAMAGE:
+            id_, other = (await make_counter(store)).account_id, (await make_counter(store)).account_id
+            hand.set_account(id_, *damage)
+            damaged = await store.read_account(id_)
+            assert isinstance(damaged, DamagedAccount)
+            assert damaged.unreadable == (damage.attribute,)
+            assert await store.read_accounts([id_, other]) == {id_: damaged, other: await store.read_account(other)}
+            renamed = await store.rename_account(damaged, "grace", "nonce")
+            assert renamed is not None
+            assert (renamed.username, isinstance(renamed, DamagedAccount)) == ("grace", damage.attribute != "username")
 
     @staticmethod
     async def read(store: Store, key: CounterKey) -> Counter:
