@@ -149,7 +149,12 @@ class FramedProtocol(HttpToolsProtocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._start_over()
             return False
-        if not self._has_head or len(self.cycle.body) > BODY_BYTES_MAX:
+        if self._is_complete:
+            # The parser skips line ends behind a request, also half ones.
+            is_fit = data.endswith(b"\r\n\r\n") if self._coding else head_end + self._length == len(data)
+        else:
+            is_fit = self._has_head
+        if not is_fit or len(self.cycle.body) > BODY_BYTES_MAX:
             self._start_over()
             return False
         if self._is_complete:

@@ -203,6 +203,15 @@ async def test_what_is_no_request_of_http_1_is_refused_at_once(data: bytes) -> N
     assert problem(wire)["status"] == 400
 
 
+@pytest.mark.parametrize("message", [b"\r\n", LENGTH + b"\r\n" + BODY, CHUNKED + b"\r\n" + CHUNKS])
+@pytest.mark.parametrize("half", [b"\r", b"\n", b"\r\n\r"])
+async def test_half_a_line_end_between_requests_is_refused(message: bytes, half: bytes) -> None:
+    for pieces in ((HEAD + message + half, GET + b"\r\n"), (HEAD + message, half, GET + b"\r\n")):
+        app, wire = await send(*pieces)
+        assert app.lines == ["POST /services"]
+        assert wire.statuses == [200, 400]
+
+
 async def test_trailers_do_not_become_headers() -> None:
     app, _ = await send(HEAD + CHUNKED + b"\r\n0\r\nX-Role: admin\r\nExpect: 100-continue\r\n\r\n")
     assert [name for name, _ in app.headers[0]] == [b"host", b"transfer-encoding"]
