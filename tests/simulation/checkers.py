@@ -30,8 +30,8 @@ class OneSided(Watcher):
         del before, change
         self._check(after.key)
 
-    def healed(self, after: Counter, healing: Healing) -> None:
-        del healing
+    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
+        del before, healing
         self._check(after.key)
 
     def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
@@ -39,6 +39,8 @@ class OneSided(Watcher):
         self._check(key)
 
     def _check(self, key: CounterKey) -> None:
+        if not self._store.exists(key):
+            return
         counter, total = self._store.counter(key), self._store.total(key)
         if counter.enforcement is Enforcement.STRICT and total > counter.best_effort:
             raise Violation("the ledger's total is above best_effort", f"{total} > {counter.best_effort}")
@@ -76,7 +78,7 @@ class ExactlyOnce(Watcher):
         counted.update(part)
         self._check(after, settlement)
 
-    def healed(self, after: Counter, healing: Healing) -> None:
+    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
         if healing.counted_from_ms is None:
             return
         counted = self._counted[after.key]
@@ -90,7 +92,7 @@ class ExactlyOnce(Watcher):
         # A delete touches the counter only when it is released, and a hybrid create when it is counted. One that is
         # seen by the recount, and whose record comes after the fence, is counted by both, until the next reset.
         offset = after.eventual - sum(counted.values())
-        most = sum(max(0, delta) for delta in under_way) if after.enforcement is Enforcement.HYBRID else 0
+        most = sum(max(0, delta) for delta in under_way) if before.enforcement is not Enforcement.STRICT else 0
         if not sum(min(0, delta) for delta in under_way) <= offset <= most:
             raise Violation("a reset of eventual missed a record, or counted it twice", f"{offset:+}: {healing}")
         self._offsets[after.key] = offset

@@ -22,7 +22,9 @@ class Fault(StrEnum):
     """Kinds of trouble."""
 
     SLOW = "slow"
+    WAITS = "waits"
     THROTTLED = "throttled"
+    STORM = "storm"
     CONFLICT = "conflict"
     REQUEST_LOST = "request_lost"
     ANSWER_LOST = "answer_lost"
@@ -31,6 +33,8 @@ class Fault(StrEnum):
     CRASH = "crash"
     SHUTDOWN = "shutdown"
     PAUSE = "pause"
+    PAUSE_LATER = "pause_later"
+    PAUSE_SENDING = "pause_sending"
     SKEW = "skew"
     SPLIT = "split"
     REDELIVERY = "redelivery"
@@ -39,9 +43,10 @@ class Fault(StrEnum):
     BATCH_LOST = "batch_lost"
 
 
-READ_FAULTS: Final = (Fault.SLOW, Fault.THROTTLED, Fault.REQUEST_LOST)
+READ_FAULTS: Final = (Fault.SLOW, Fault.WAITS, Fault.THROTTLED, Fault.REQUEST_LOST)
 WRITE_FAULTS: Final = (
     Fault.SLOW,
+    Fault.WAITS,
     Fault.THROTTLED,
     Fault.CONFLICT,
     Fault.REQUEST_LOST,
@@ -49,7 +54,8 @@ WRITE_FAULTS: Final = (
     Fault.DELAYED,
 )
 BATCH_FAULTS: Final = (*WRITE_FAULTS, Fault.PARTIAL)
-PROCESS_FAULTS: Final = (Fault.CRASH, Fault.SHUTDOWN, Fault.PAUSE)
+PROCESS_FAULTS: Final = (Fault.CRASH, Fault.SHUTDOWN, Fault.PAUSE, Fault.PAUSE_LATER)
+PAUSES: Final = (Fault.PAUSE, Fault.PAUSE_LATER, Fault.PAUSE_SENDING)
 
 
 class Injector:
@@ -77,7 +83,7 @@ class Injector:
             place: Where; each place is drawn for once.
             share: Part of the usual rate.
         """
-        if not self.is_active:
+        if not self.is_active or self._rates.keys().isdisjoint(kinds):
             return None
         chance = self._dice.at(place).random()
         for kind in kinds:

@@ -1,18 +1,16 @@
 """What happened in a run: readable lines with virtual times, and counts."""
 
 from collections import Counter as Tally
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from counters.keys import CounterKey
-from counters.model import Change, Counter, Entry, Healing, Refused
+from counters.model import Account, Change, Counter, Entry, Healing, Refused
 from counters.settlement import Settlement, Unsettled
 from tests.simulation.faults import Fault
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.store import WatchedMemory
-
-_READS: Final = ("read_counter", "read_entry", "list_entries", "read_account", "read_counters", "list_account_ids")
+from tests.simulation.store import READS, WatchedMemory
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -52,13 +50,23 @@ class History:
         self, machine: str, method: str, args: tuple[Any, ...], fault: Fault | None, outcome: object
     ) -> None:
         """Note that a call took effect, and what the counter and its ledger are now."""
-        if not self._is_read or method in _READS:
+        if not self._is_read or method in READS:
             return
-        counter = self._store.counter(args[0])
-        state = f"best_effort {counter.best_effort} eventual {counter.eventual} ledger {self._store.total(args[0])}"
         trouble = f" [{fault}]" if fault else ""
         trouble += " refused" if isinstance(outcome, Refused | Unsettled) else ""
-        self.note(machine, f"{method} {_describe(args)}{trouble} -> {state} epoch {counter.epoch}")
+        self.note(machine, f"{method} {_describe(args)}{trouble} -> {self._state(args[0])}")
+
+    def _state(self, subject: object) -> str:
+        if not isinstance(subject, CounterKey):
+            return "done"
+        total = self._store.total(subject)
+        if not self._store.exists(subject):
+            return f"no account, ledger {total}"
+        counter = self._store.counter(subject)
+        return (
+            f"best_effort {counter.best_effort} eventual {counter.eventual} ledger {total} epoch {counter.epoch}"
+            f" limit {counter.limit}{' closed' if counter.is_closed else ''}"
+        )
 
     def note_failed(self, machine: str, method: str, args: tuple[Any, ...], fault: Fault | None) -> None:
         """Note that a call failed for its caller."""
@@ -79,12 +87,12 @@ def _describe_one(arg: object) -> str:  # noqa: PLR0911 - one line for each kind
                 "" if arg.epoch is None else f" if epoch {arg.epoch}"
             )
         case Entry():
-            return arg.id
+            return f"{arg.id} {arg.name}" + (f" of {arg.amount}" if arg.amount > 1 else "")
         case Healing():
             return f"to {arg.total} if revision {arg.revision}" + (" eventual, too" if arg.counted_from_ms else "")
         case Settlement():
             return f"{arg.delta:+} of {arg.shard}:{arg.first}-{arg.last}"
-        case Counter() | None:
+        case Counter() | Account() | None:
             return ""
         case list():
             return "[" + " ".join(_describe_one(one) for one in arg) + "]"

@@ -12,6 +12,8 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
+from enum import StrEnum
+from random import Random
 from typing import Any, Final, TypeVar
 
 from counters.errors import CounterError
@@ -61,6 +63,19 @@ class Callback:
         return self.when_s
 
 
+class Order(StrEnum):
+    """In which order a machine that stood still runs what came meanwhile."""
+
+    DUE = "due"
+    """As it was due."""
+
+    TIMERS_LAST = "timers_last"
+    """What came over the network first, as a poll of sockets does."""
+
+    SHUFFLED = "shuffled"
+    """The same, requests and answers in any order: the kernel does not tell which came first."""
+
+
 class Machine:
     """Something that runs code and can be paused and killed: an API process, or one invocation of the Lambda."""
 
@@ -69,6 +84,7 @@ class Machine:
         self.name = name
         self.is_dead = False
         self.is_paused = False
+        self.stops_in = 0
         self.held: list[Callback] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.context = contextvars.Context()
@@ -81,19 +97,32 @@ class Machine:
         context.run(_cause.set, why)
         return context.run(self.loop.create_task, work)
 
-    def was_heard(self, place: str) -> None:
+    def is_sending(self, place: str, method: str) -> bool:
+        """Return whether the machine stands still from now on: it has asked for a request, which is not sent yet."""
+        del place, method
+        return False
+
+    def was_heard(self, place: str, method: str) -> None:
         """A request of this machine has taken effect."""
+
+    def stop(self) -> int:
+        """Stop now, after as many callbacks as were to run before; or return after how many more."""
+        return 0
 
     def pause(self) -> None:
         """Stop; timers and answers that come meanwhile wait."""
         self.is_paused = True
 
-    def go_on(self, *, answers_first: bool) -> None:
-        """Run what was held: in the order it was due, or what is not a timer first, as a poll of sockets would."""
+    def go_on(self, order: Order = Order.DUE, random: Random | None = None) -> None:
+        """Run what was held."""
         held, self.held = self.held, []
         self.is_paused = False
-        if answers_first:
-            held.sort(key=lambda callback: callback.when_s is not None)
+        if order is not Order.DUE:
+            timers = [callback for callback in held if callback.when_s is not None]
+            others = [callback for callback in held if callback.when_s is None]
+            if order is Order.SHUFFLED and random is not None:
+                random.shuffle(others)
+            held = others + timers
         self.loop.run_soon(held)
 
     def kill(self) -> None:
@@ -167,6 +196,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if callback.is_cancelled:
                 continue
             machine = callback.machine
+            if machine is not None and machine.stops_in:
+                machine.stops_in -= 1
+                if not machine.stops_in:
+                    machine.stops_in = machine.stop()
             if machine is None or not (machine.is_dead or machine.is_paused):
                 callback.context.run(callback.callback, *callback.args)
             elif machine.is_paused:

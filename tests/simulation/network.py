@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from functools import partial
+from typing import Any, Final, Protocol, cast
 
-from counters.damage import DamagedCounter
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
-from counters.settlement import Settled, Settlement, Unsettled
+from counters.model import Entry
+from counters.settlement import Unsettled
+from counters.store import SettlementStore, Store
+from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
 from tests.simulation.faults import (
     BATCH_FAULTS,
@@ -22,9 +25,11 @@ from tests.simulation.faults import (
 )
 from tests.simulation.history import History
 from tests.simulation.loop import Machine, SimulatedLoop, cause
-from tests.simulation.store import WatchedMemory
+from tests.simulation.store import READS, WatchedMemory
 
-_WRITES = {"change_counter", "heal_counter", "set_terms", "insert_entry", "delete_entry", "settle", "prune_marks"}
+_STORMS_S: Final = (1.0, 4.5, 4.8, 20.0)
+STOCKING: Final = "change_counter for a stock"
+_STORMY: Final = {"change_counter", "write_entries", "insert_entry"}
 
 
 class Request:
@@ -33,16 +38,22 @@ class Request:
     Attributes:
         machine: Who called.
         place: Which call of this machine.
+        why: What the caller's task was started for.
+        asked_s: When it was asked for, in seconds; it takes effect within a request's life from then, or never.
+        is_ahead: Whether it is a flush that reserves for a stock as well.
         fault: What happens to it.
         unprocessed: What the store is to leave out of a batch.
     """
 
-    def __init__(self, machine: Machine, method: str, args: tuple[Any, ...], place: str, fault: Fault | None) -> None:
+    def __init__(self, machine: Machine, method: str, args: tuple[Any, ...], place: str, asked_s: float) -> None:
         self.machine = machine
         self.method = method
         self.args = args
         self.place = place
-        self.fault = fault
+        self.why = cause()
+        self.asked_s = asked_s
+        self.is_ahead = False
+        self.fault: Fault | None = None
         self.unprocessed: list[Entry] = []
 
     def leave_out_some(self, dice: Dice) -> None:
@@ -53,10 +64,21 @@ class Request:
 
 
 class Network:
-    """Carries calls to the store; a call's effect is one instant, and its answer another."""
+    """Carries calls to the store; a call's effect is one instant, and its answer another.
 
-    def __init__(
-        self, loop: SimulatedLoop, store: WatchedMemory, injector: Injector, dice: Dice, history: History
+    Attributes:
+        latency_s: Mean time of a request's way to the store, and back, in seconds.
+        under_way: How many calls wait for their answers, by method and counter.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - parts of the world, each under its name
+        self,
+        loop: SimulatedLoop,
+        store: WatchedMemory,
+        injector: Injector,
+        dice: Dice,
+        history: History,
+        coverage: Coverage,
     ) -> None:
         self._loop = loop
         self._store = store
@@ -64,25 +86,67 @@ class Network:
         self._dice = dice
         self._calls: Tally[str] = Tally()
         self._history = history
+        self._coverage = coverage
+        self._storms: dict[tuple[str, CounterKey], float] = {}
         self.latency_s = 0.002
+        self.under_way: Tally[tuple[str, CounterKey | None]] = Tally()
+        self._of_machines: dict[Machine, Tally[str]] = defaultdict(Tally)
 
     async def call(self, machine: Machine, method: str, *args: object) -> Any:  # noqa: ANN401 - as the method says
-        """Make one call for a machine; an effect happens even if the machine is gone by then."""
+        """Make one call for a machine; an effect happens even if the machine is gone by then.
+
+        It is bounded from the asking, as the real client bounds it: what waits for longer is not sent.
+        """
         # Named after what it is for, so that leaving out an operation does not give its faults to others.
         name = f"{machine.name} {cause()} {method}"
         self._calls[name] += 1
         place = f"{name} {self._calls[name]}"
-        request = Request(machine, method, args, place, self._injector.draw(_faults_of(method), place))
+        request = Request(machine, method, args, place, self._loop.time())
+        request.is_ahead = method == "change_counter" and self._coverage.takes_ahead()
+        if machine.is_sending(place, method):
+            await self._turn()
+            if self._loop.time() - request.asked_s >= TRY_TIMEOUT_S:
+                raise NotAppliedError("not sent in time")
+        request.fault = self._injector.draw(_faults_of(method), place)
         answer = self._loop.create_future()
         self._send(request, answer, self._dice.at(place))
-        return await answer
+        matter = (method, args[0] if args and isinstance(args[0], CounterKey) else None)
+        self.under_way[matter] += 1
+        of_machine = self._of_machines[machine]
+        of_machine[method] += 1
+        of_machine[STOCKING] += request.is_ahead
+        try:
+            return await answer
+        finally:
+            self.under_way[matter] -= 1
+            of_machine[method] -= 1
+            of_machine[STOCKING] -= request.is_ahead
+
+    def under_way_of(self, machine: Machine) -> set[str]:
+        """Return the methods that a machine has calls of under way."""
+        return set(+self._of_machines[machine])
+
+    async def _turn(self) -> None:
+        """Let the loop turn, as a call does that waits for its connection: a machine stands still meanwhile."""
+        turn = self._loop.create_future()
+
+        def go_on() -> None:
+            if not turn.done():
+                turn.set_result(None)
+
+        self._loop.call_soon(go_on, context=self._loop.world)
+        await turn
 
     def _send(self, request: Request, answer: asyncio.Future[Any], dice: Dice) -> None:
-        fault = request.fault
+        fault = request.fault = self._in_storm(request, dice) or request.fault
+        if fault:
+            self._coverage.count(f"{fault} {request.method}")
         request_s, answer_s = (dice.expovariate(1 / self.latency_s) for _ in range(2))
+        waited_s = self._loop.time() - request.asked_s
+        patience_s, life_s = TRY_TIMEOUT_S - waited_s, REQUEST_LIFE_S - waited_s
         # A connection breaks at once, or an answer is waited for in vain.
-        give_up_s = dice.choice((request_s, TRY_TIMEOUT_S))
-        if fault in {Fault.THROTTLED, Fault.CONFLICT}:
+        give_up_s = min(patience_s, dice.choice((request_s, patience_s)))
+        if fault in {Fault.THROTTLED, Fault.CONFLICT, Fault.STORM}:
             self._fail(request, answer, request_s + answer_s, NotAppliedError(fault))
         elif fault is Fault.REQUEST_LOST:
             self._fail(request, answer, give_up_s, OutcomeUnknownError(fault))
@@ -91,14 +155,29 @@ class Network:
             self._fail(request, answer, give_up_s, OutcomeUnknownError(fault))
         elif fault is Fault.DELAYED:
             self._fail(request, answer, give_up_s, OutcomeUnknownError(fault))
-            self._after(dice.uniform(give_up_s, REQUEST_LIFE_S), lambda: self._apply(request, None, 0.0))
+            # As late as can be is where bounds show.
+            late_s = dice.choice((life_s, dice.uniform(give_up_s, life_s)))
+            self._after(late_s, lambda: self._apply(request, None, 0.0))
+        elif fault is Fault.WAITS and (wait_s := dice.uniform(0.0, 1.2 * patience_s)) > patience_s:
+            self._fail(request, answer, patience_s, NotAppliedError(fault))
         else:
             if fault is Fault.SLOW:
-                slow_s, share = dice.uniform(0.0, TRY_TIMEOUT_S), dice.random()
+                slow_s, share = dice.uniform(0.0, patience_s), dice.random()
                 request_s, answer_s = slow_s * share, slow_s * (1 - share)
+            elif fault is Fault.WAITS:
+                request_s, answer_s = wait_s, min(answer_s, patience_s - wait_s)
             elif fault is Fault.PARTIAL:
                 request.leave_out_some(dice)
             self._after(request_s, lambda: self._apply(request, answer, answer_s))
+
+    def _in_storm(self, request: Request, dice: Dice) -> Fault | None:
+        """Tell whether a partition is throttled for a while, which a storm that was drawn begins."""
+        if not self._injector.is_active or request.method not in _STORMY:
+            return None
+        partition, now = (request.method, request.args[0]), self._loop.time()
+        if request.fault is Fault.STORM:
+            self._storms[partition] = now + dice.choice(_STORMS_S)
+        return Fault.STORM if now < self._storms.get(partition, -1.0) else None
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
         self._loop.call_later(delay_s, action, context=self._loop.world)
@@ -114,11 +193,15 @@ class Network:
     def _apply(self, request: Request, answer: asyncio.Future[Any] | None, answer_s: float) -> None:
         """Let a call take effect, and send its answer if anybody is to get one."""
         outcome: object = None
+        if request.method == "set_terms" and self.under_way["change_counter", request.args[0]]:
+            self._coverage.count("limit changed while a flush was under way")
         try:
-            outcome = _run(getattr(self._store, request.method), request.args)
+            outcome = self._store.apply(request.method, request.args, request.why)
         finally:
             # A step that breaks a promise is the last one of the history.
             self._history.note_applied(request.machine.name, request.method, request.args, request.fault, outcome)
+        if isinstance(outcome, Unsettled) and outcome.counted_from_ms and _is_before(request, outcome.counted_from_ms):
+            self._coverage.count("fence stopped records")
         if answer is not None:
 
             def deliver() -> None:
@@ -126,103 +209,39 @@ class Network:
                     answer.set_result(request.unprocessed or outcome)
 
             self._after(answer_s, deliver)
-        request.machine.was_heard(request.place)
+        request.machine.was_heard(request.place, STOCKING if request.is_ahead else request.method)
+
+
+def _is_before(request: Request, counted_from_ms: int) -> bool:
+    oldest_ms: int = request.args[1].oldest_ms
+    return oldest_ms < counted_from_ms
 
 
 def _faults_of(method: str) -> Sequence[Fault]:
     if method == "write_entries":
-        return BATCH_FAULTS
-    return WRITE_FAULTS if method in _WRITES else READ_FAULTS
+        return (*BATCH_FAULTS, Fault.STORM)
+    if method in READS:
+        return READ_FAULTS
+    return (*WRITE_FAULTS, Fault.STORM) if method in _STORMY else WRITE_FAULTS
 
 
-def _run(method: Callable[..., Any], args: tuple[object, ...]) -> object:
-    """Run a method of the store, which never waits."""
-    step = method(*args)
-    try:
-        step.send(None)
-    except StopIteration as stop:
-        return cast("object", stop.value)
-    raise AssertionError("a method of the store in memory has to be one step")
-
-
-class RemoteStore:
-    """Implements ``Store`` and ``SettlementStore`` for one machine, over the network."""
+class _Remote:
+    """Makes each method of the store a call of one machine over the network."""
 
     def __init__(self, network: Network, machine: Machine) -> None:
         self._network = network
         self._machine = machine
 
-    async def _call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - as the method says
-        return await self._network.call(self._machine, method, *args)
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        call = partial(self._network.call, self._machine, method)
+        setattr(self, method, call)
+        return call
 
-    async def ping(self) -> None:
-        await self._call("ping")
 
-    async def create_account(self, account: Account, counter: Counter) -> None:
-        await self._call("create_account", account, counter)
+class RemoteStore(Store, SettlementStore, Protocol):
+    """The store as one machine sees it."""
 
-    async def read_account(self, account_id: str) -> Account | None:
-        return cast("Account | None", await self._call("read_account", account_id))
 
-    async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
-        return cast("Account | None", await self._call("rename_account", seen, username, nonce))
-
-    async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
-        return cast("Counter | None", await self._call("close_counter", key, at_ms))
-
-    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
-        return cast("bool", await self._call("take_lease", name, holder, now_ms, until_ms))
-
-    async def delete_account(self, key: CounterKey, at_ms: int) -> None:
-        await self._call("delete_account", key, at_ms)
-
-    async def list_account_ids(self, limit: int, after: str | None) -> tuple[list[str], bool]:
-        return cast("tuple[list[str], bool]", await self._call("list_account_ids", limit, after))
-
-    async def read_accounts(self, account_ids: Sequence[str]) -> dict[str, Account]:
-        return cast("dict[str, Account]", await self._call("read_accounts", account_ids))
-
-    async def read_counter(self, key: CounterKey) -> Counter | None:
-        return cast("Counter | None", await self._call("read_counter", key))
-
-    async def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter | DamagedCounter]:
-        return cast("dict[CounterKey, Counter | DamagedCounter]", await self._call("read_counters", keys))
-
-    async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
-        return cast("Changed | Refused", await self._call("change_counter", key, change))
-
-    async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
-        return cast("Changed | Refused", await self._call("heal_counter", key, healing))
-
-    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
-        return cast("Counter | None", await self._call("set_terms", key, change))
-
-    async def repair_counter(self, damaged: DamagedCounter, repaired: Counter) -> bool:
-        return cast("bool", await self._call("repair_counter", damaged, repaired))
-
-    async def touch_damaged_counter(self, damaged: DamagedCounter, at_ms: int) -> None:
-        await self._call("touch_damaged_counter", damaged, at_ms)
-
-    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
-        return cast("list[Entry]", await self._call("write_entries", key, slots, list(entries)))
-
-    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        return cast("Entry | None", await self._call("insert_entry", key, slots, entry))
-
-    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
-        return cast("Entry | None", await self._call("read_entry", key, slots, entry_id))
-
-    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
-        return cast("Entry | None", await self._call("rename_entry", key, slots, seen, name, nonce))
-
-    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
-        return cast("bool", await self._call("delete_entry", key, slots, seen))
-
-    async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
-        return cast("tuple[list[Entry], bool]", await self._call("list_entries", key, slot, limit, after))
-
-    async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
-        return cast("Settled | Unsettled", await self._call("settle", key, settlement))
-
-    async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
-        await self._call("prune_marks", key, shards, older_than_ms)
+def remote_store(network: Network, machine: Machine) -> RemoteStore:
+    """Return the store as a machine sees it: over the network."""
+    return cast("RemoteStore", _Remote(network, machine))

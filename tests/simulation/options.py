@@ -1,20 +1,65 @@
 """What one run is like: drawn from its seed, and made smaller by the shrinker."""
 
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from counters.model import Enforcement
 from counters.stock import StockSettings
-from tests.simulation.faults import BATCH_FAULTS, Fault
+from tests.engines import DEADLINE_S
+from tests.simulation.faults import BATCH_FAULTS, PAUSES, Fault
 
 _CALLS_SHARES: Final = (0.03, 0.1, 0.3)
 """Share of calls to the store that go wrong in one way or another."""
 _OTHER_RATES: Final = (0.05, 0.2)
+_STRIKES_SHARE: Final = 0.1
+"""How much rarer a process is struck than a delivery of the stream: it makes a hundred calls in a run."""
+_PAUSES_S: Final = (0.3, 3.0, 8.0, 20.0, 60.0)
+_LONG_PAUSES_S: Final = (3.0, 22.0, 28.0, 40.0)
+_PATIENCE_S: Final = (0.8, 2.0, 8.0, 8.0)
+_LULLS_S: Final = (1.0, 7.0, 14.0, 17.0, 25.0, 1000.0)
+_A_DAY_AND_A_HALF_S: Final = 130_000.0
+"""Longer than the mark of a silent shard is kept."""
 _LARGE_STOCK: Final = StockSettings(lasts_s=1.0, size_min=1, part_of_room=2)
 """So large that a run's few creates use it, and that it matters near the limit."""
+_LONG_STOCK: Final = StockSettings(lasts_s=4.0, size_min=1, part_of_room=2)
+"""So long that it would outlive a lull if it lasted for longer than it says."""
 _STREAM: Final = {Fault.SPLIT, Fault.REDELIVERY, Fault.LAG, Fault.SETTLER_CRASH, Fault.BATCH_LOST}
+_AT_STOCKS: Final = frozenset({"change_counter for a stock"})
+_STOCKED: Final = {
+    "enforcement": Enforcement.STRICT,
+    "stock": _LARGE_STOCK,
+    "limit": 300,
+    "counters": 1,
+    "processes": 2,
+    "clients": 6,
+    "steps": 12,
+    "think_s": 0.05,
+    "amounts": (1,),
+    "own_share": 0.0,
+    "delete_share": 0.02,
+    "limits_change": False,
+    "accounts_change": False,
+    "enforcement_changes": False,
+    "patience_s": (0.8,),
+    "batch_max": 1000,
+    "queue_max": 10_000,
+    "lulls_s": (20.0, 7.0),
+    "pauses_s": (22.0, 24.0, 40.0),
+}
+"""Hardly anything but creates, so that there are stocks, and nothing that gives them back before they do harm."""
+_STRUCK: Final = (
+    _AT_STOCKS,
+    _AT_STOCKS,
+    frozenset({"change_counter", "change_counter for a stock"}),
+    frozenset({"write_entries", "insert_entry"}),
+    frozenset({"delete_entry", "change_counter", "change_counter for a stock"}),
+    frozenset({"list_entries", "delete_entry"}),
+    frozenset({"set_terms", "rename_entry", "rename_account", "create_account"}),
+    frozenset[str](),
+)
+"""At whose calls processes are struck, in runs that are about that; at all calls where nothing is named."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,21 +70,38 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         enforcement: Of the counters.
         slots: Partitions of each ledger.
         limit: Of each counter at the start.
+        limits: What limits are changed to.
+        amounts: Of the entries that callers make.
         counters: How many.
         processes: How many API processes at a time.
+        deadlines_s: Deadlines that the processes have, each one of them.
         clients: How many callers.
         steps: Operations of each caller in each burst.
         lulls_s: What follows each burst: how long nobody calls, in seconds.
+        looks: How often a sweep looks in each lull.
+        looks_from_s: From when on, but for two looks at any time: counters become quiet, in seconds.
         think_s: A caller's longest pause between two operations.
         latency_s: Mean time of a request's way to the store, and back.
         batch_max: Most creates in one flush.
+        patience_s: How long callers wait for an answer.
         queue_max: Most creates under way in one lane.
         full_for_s: How long a full lane answers from what it saw.
         own_share: Share of creates under the caller's own id.
+        reuse_share: Share of those that use an id again that was deleted.
         delete_share: Share of deletes among operations.
-        limits_change: Whether an operator changes limits.
+        crowd: How many entries a caller creates at once now and then; zero for never.
+        together: Whether callers ask two processes at once for one create now and then.
+        operators: How many people change limits, names and accounts.
+        limits_change: Whether they change limits.
+        renames: Whether accounts and entries are renamed.
+        accounts_change: Whether they make and delete accounts.
+        enforcement_changes: Whether they change how limits are kept.
         stock: Bounds of what the lanes reserve ahead.
         rates: How often each kind of fault happens where it can; kinds that are absent never do.
+        strikes_share: How often a process is struck at a call, beside the usual rate.
+        struck: At whose calls; at all when none is named.
+        pauses_s: How long it stands still.
+        pauses_max: Most times that processes stand still.
         faults_left_out: Places where no fault is to happen.
         operations_left_out: Operations that are not to happen.
     """
@@ -48,28 +110,52 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     enforcement: Enforcement
     slots: int
     limit: int
+    limits: tuple[int, ...]
+    amounts: tuple[int, ...]
     counters: int
     processes: int
+    deadlines_s: tuple[float, ...]
     clients: int
     steps: int
     lulls_s: tuple[float, ...]
+    looks: int
+    looks_from_s: float
     think_s: float
     latency_s: float
     batch_max: int
+    patience_s: tuple[float, ...]
     queue_max: int
     full_for_s: float
     own_share: float
+    reuse_share: float
     delete_share: float
+    crowd: int
+    together: bool
+    operators: int
     limits_change: bool
+    renames: bool
+    accounts_change: bool
+    enforcement_changes: bool
     stock: StockSettings
     rates: dict[Fault, float]
+    strikes_share: float = _STRIKES_SHARE
+    struck: frozenset[str] = frozenset()
+    pauses_s: tuple[float, ...] = _PAUSES_S
+    pauses_max: int = 1000
     faults_left_out: frozenset[str] = frozenset()
     operations_left_out: frozenset[str] = frozenset()
 
     @property
     def is_calm(self) -> bool:
         """Whether nothing goes wrong but a clock and the stream."""
-        return not self.rates.keys() - _STREAM - {Fault.SKEW} and self.queue_max > self.clients
+        has_room = self.queue_max > self.clients * max(1, self.crowd)
+        return not self.rates.keys() - _STREAM - {Fault.SKEW} and has_room and not self.enforcement_changes
+
+    @property
+    def special(self) -> dict[str, int]:
+        """How often callers do what they do in some runs only, beside 100 for what they always do."""
+        weights = {"crowd": 8 * bool(self.crowd), "together": 25 * self.together, "rename": 20 * self.renames}
+        return {kind: weight for kind, weight in weights.items() if weight}
 
 
 def draw_options(seed: int) -> Options:
@@ -77,27 +163,103 @@ def draw_options(seed: int) -> Options:
     random = Random(f"{seed}/options")
     clients = random.choice([1, 2, 4, 6])
     bursts = random.choice([1, 2, 2, 3])
-    return Options(
+    lulls_s = [random.choice(_LULLS_S) for _ in range(bursts)]
+    if random.random() < 0.06:
+        lulls_s[0] = _A_DAY_AND_A_HALF_S
+    limit = random.choice([1, 2, 5, 20])
+    options = Options(
         seed=seed,
         enforcement=Enforcement.HYBRID if random.random() < 0.25 else Enforcement.STRICT,
         slots=random.choice([1, 1, 4]),
-        limit=random.choice([1, 2, 5, 20]),
+        limit=limit,
+        limits=(0, 1, 3, 10, 30),
+        amounts=random.choice([(1,), (1,), (1,), (1, 2, 3)]),
         counters=random.choice([1, 1, 2]),
         processes=random.choice([1, 2, 3]),
+        deadlines_s=random.choice([(DEADLINE_S,), (DEADLINE_S,), (DEADLINE_S,), (DEADLINE_S, 1.0)]),
         clients=clients,
         steps=max(2, 40 // (clients * bursts)),
-        lulls_s=tuple(random.choice([1.0, 14.0, 17.0, 25.0, 1000.0]) for _ in range(bursts)),
+        lulls_s=tuple(lulls_s),
+        looks=random.choice([2, 2, 2, 10]),
+        looks_from_s=10.0,
         think_s=random.choice([0.005, 0.05, 0.5]),
         latency_s=random.choice([0.0005, 0.002, 0.02]),
         batch_max=random.choice([1, 3, 1000]),
+        patience_s=_PATIENCE_S,
         queue_max=random.choice([2, 10_000, 10_000]),
         full_for_s=random.choice([0.0, 0.1, 0.1]),
         own_share=random.choice([0.0, 0.3, 1.0]),
+        reuse_share=random.choice([0.0, 0.4]),
         delete_share=random.choice([0.2, 0.45]),
+        crowd=30 if random.random() < 0.06 else 0,
+        together=random.random() < 0.15,
+        operators=random.choice([1, 1, 2]),
         limits_change=random.random() < 0.3,
+        renames=random.random() < 0.2,
+        accounts_change=random.random() < 0.2,
+        enforcement_changes=random.random() < 0.12,
         rates=_draw_rates(random),
-        stock=random.choice([StockSettings(), _LARGE_STOCK]),
+        stock=random.choice([StockSettings(), StockSettings(), _LARGE_STOCK, _LARGE_STOCK, _LONG_STOCK]),
     )
+    # Most runs are about everything a little; these are about one thing, and find what the others hardly would.
+    themes = (_draw_stillness, _draw_demand, _draw_edge)
+    for theme, share in zip(themes, (0.2, 0.15, 0.1), strict=True):
+        if random.random() < share:
+            options = msgspec.structs.replace(options, **theme(random, options))
+    return options
+
+
+def _draw_demand(random: Random, options: Options) -> dict[str, Any]:
+    """So much demand and room that lanes take a stock with default settings."""
+    limit = random.choice([2000, 3000, 6000])
+    return {
+        "limit": limit,
+        "limits": (0, limit // 2, limit, 2 * limit),
+        "amounts": random.choice([(10, 25, 50), (5, 60), (25, 100)]),
+        "stock": StockSettings(),
+        "batch_max": 1000,
+        "think_s": min(options.think_s, 0.05),
+    }
+
+
+def _draw_stillness(random: Random, options: Options) -> dict[str, Any]:
+    """Processes that stand still often and for long, at calls of one kind perhaps, while others heal and go on."""
+    kinds = [fault for fault in PAUSES if random.random() < 0.6] or [Fault.PAUSE]
+    beside = (Fault.THROTTLED, Fault.LAG, Fault.CRASH, Fault.DELAYED, Fault.SKEW)
+    rates = {fault: random.choice([0.03, 0.1, 0.3]) for fault in kinds}
+    rates |= {fault: 0.03 for fault in beside if random.random() < 0.3}
+    struck = random.choice(_STRUCK)
+    return {
+        "rates": rates,
+        "struck": struck,
+        "strikes_share": 1.0 if struck else 0.3,
+        "pauses_s": _LONG_PAUSES_S,
+        # Few, or everybody waits for those who stand still, and nobody heals meanwhile.
+        "pauses_max": random.choice([1, 1, 2, 4]),
+        "patience_s": random.choice([(0.8,), (0.8,), _PATIENCE_S]),
+        "processes": max(2, options.processes),
+        "clients": max(4, options.clients),
+        "steps": 40 // (max(4, options.clients) * len(options.lulls_s)) + 1,
+        "lulls_s": tuple(random.choice([7.0, 18.0, 20.0, 25.0]) for _ in options.lulls_s),
+        "looks": 8,
+        "delete_share": 0.2,
+        "own_share": random.choice([0.0, 0.0, 0.3]),
+        **(_STOCKED if struck == _AT_STOCKS else {}),
+    }
+
+
+def _draw_edge(random: Random, options: Options) -> dict[str, Any]:
+    """Clocks that are off, requests as late as they may be and ledgers that take nothing for long: what bounds bear."""
+    rates = {Fault.SKEW: 1.0, Fault.DELAYED: random.choice([0.1, 0.3]), Fault.STORM: random.choice([0.05, 0.15])}
+    return {
+        "rates": rates,
+        "processes": max(2, options.processes),
+        "clients": min(2, options.clients),
+        "steps": 3,
+        "lulls_s": tuple(random.choice([1.0, 17.0, 17.0, 17.0]) for _ in range(6)),
+        "looks": 30,
+        "looks_from_s": 6.0,
+    }
 
 
 def _draw_rates(random: Random) -> dict[Fault, float]:
@@ -107,4 +269,7 @@ def _draw_rates(random: Random) -> dict[Fault, float]:
     calls = [fault for fault in kinds if fault in BATCH_FAULTS]
     call_rate = random.choice(_CALLS_SHARES) / max(1, len(calls))
     other_rate = random.choice(_OTHER_RATES)
-    return {fault: call_rate if fault in calls else other_rate for fault in kinds}
+    rates = {fault: call_rate if fault in calls else other_rate for fault in kinds}
+    if Fault.STORM in rates:
+        rates[Fault.STORM] = 0.01
+    return rates

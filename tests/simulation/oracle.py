@@ -2,18 +2,15 @@
 
 import msgspec
 
-from counters.errors import LimitReachedError
 from counters.keys import CounterKey
-from counters.model import Change, Counter, Enforcement, Entry, Healing
-from counters.settlement import Settlement
-from tests.simulation.faults import REQUEST_LIFE_S, TRY_TIMEOUT_S
+from counters.model import Created, Entry
+from tests.simulation.deaths import DeletedStaysDeleted
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.processes import Process
 from tests.simulation.store import Violation, WatchedMemory, Watcher
 
 
 class Fate(msgspec.Struct):
-    """What is known of one entry.
+    """What is known of one entry: of the latest one, when its id is used again.
 
     Attributes:
         pending: Creates under way.
@@ -22,6 +19,7 @@ class Fate(msgspec.Struct):
         is_refused: A create was refused.
         is_delete_asked: A delete was started.
         deletes: How many callers started one.
+        deleting: Deletes that some process still works at, whether their callers wait or not.
         is_gone: A delete was answered as done.
     """
 
@@ -31,12 +29,18 @@ class Fate(msgspec.Struct):
     is_refused: bool = False
     is_delete_asked: bool = False
     deletes: int = 0
+    deleting: int = 0
     is_gone: bool = False
 
     @property
     def may_appear(self) -> bool:
         """Whether some create may still store it."""
         return self.pending + self.doubtful > 0
+
+    @property
+    def may_be_reused(self) -> bool:
+        """Whether a caller may use the id again: its delete was answered, and nobody works at anything under it."""
+        return self.is_gone and not self.pending and not self.deleting
 
 
 class Oracle(Watcher):
@@ -46,9 +50,10 @@ class Oracle(Watcher):
         fates: By counter and entry id.
     """
 
-    def __init__(self, loop: SimulatedLoop, store: WatchedMemory) -> None:
+    def __init__(self, loop: SimulatedLoop, store: WatchedMemory, deaths: DeletedStaysDeleted) -> None:
         self._loop = loop
         self._store = store
+        self._deaths = deaths
         self.fates: dict[tuple[CounterKey, str], Fate] = {}
         self._swept_until: dict[CounterKey, float] = {}
 
@@ -61,25 +66,46 @@ class Oracle(Watcher):
         return [
             entry_id
             for (owner, entry_id), fate in self.fates.items()
-            if owner == key and fate.is_acknowledged and not fate.is_delete_asked
+            if owner == key and fate.is_acknowledged and not fate.is_delete_asked and not self._deaths.is_doomed(key)
         ]
 
     def doomed(self, key: CounterKey) -> list[str]:
         """Return the entries that somebody deletes or deleted."""
         return [entry_id for (owner, entry_id), fate in self.fates.items() if owner == key and fate.deletes]
 
-    def created(self, key: CounterKey, entry_id: str) -> None:
-        """A create was answered as done."""
-        fate = self.fate(key, entry_id)
-        fate.is_acknowledged = True
-        if not fate.is_delete_asked and self._store.find(key, entry_id) is None:
-            raise Violation("an acknowledged create is not in the ledger", entry_id)
+    def pending(self, key: CounterKey) -> bool:
+        """Tell whether a create is under way."""
+        return any(owner == key and fate.pending for (owner, _), fate in self.fates.items())
 
-    def refused(self, key: CounterKey, entry_id: str) -> None:
-        """A create was refused."""
+    def reusable(self, key: CounterKey) -> list[str]:
+        """Return the ids that a caller may use again."""
+        return [entry_id for (owner, entry_id), fate in self.fates.items() if owner == key and fate.may_be_reused]
+
+    def reuse(self, key: CounterKey, entry_id: str) -> None:
+        """Let an id begin a new life; what the old one has in doubt may still come."""
+        self.fates[key, entry_id] = Fate(doubtful=self.fate(key, entry_id).doubtful)
+
+    def is_doomed(self, key: CounterKey, fate: Fate) -> bool:
+        """Tell whether somebody asked for an entry to be deleted, or for its account."""
+        return fate.is_delete_asked or self._deaths.is_doomed(key)
+
+    def created(self, key: CounterKey, created: Created) -> None:
+        """A create was answered as done."""
+        fate = self.fate(key, created.entry.id)
+        fate.is_acknowledged = True
+        if self.is_doomed(key, fate):
+            return
+        stored = self._store.find(key, created.entry.id)
+        if stored is None:
+            raise Violation("an acknowledged create is not in the ledger", created.entry.id)
+        if (stored.amount, stored.created_at_ms) != (created.entry.amount, created.entry.created_at_ms):
+            raise Violation("a create was answered with another entry than the stored one", f"{created}, {stored}")
+
+    def refused(self, key: CounterKey, entry_id: str, *, is_repeat: bool) -> None:
+        """A create was refused, which was a repeat of one that had been answered as done, perhaps."""
         fate = self.fate(key, entry_id)
         fate.is_refused = True
-        if fate.is_acknowledged and not fate.is_delete_asked:
+        if is_repeat and not self.is_doomed(key, fate):
             raise Violation("a repeated create was refused although its entry is there", entry_id)
         if not fate.is_acknowledged and not fate.may_appear and self._store.find(key, entry_id) is not None:
             raise Violation("a refused create is in the ledger", entry_id)
@@ -88,19 +114,20 @@ class Oracle(Watcher):
         """A delete was answered as done."""
         fate = self.fate(key, entry_id)
         fate.is_gone = True
-        if not fate.may_appear and self._store.find(key, entry_id) is not None:
+        if not fate.may_appear and self._store.find(key, entry_id) is not None and self._store.has(key):
             raise Violation("an acknowledged delete left the entry in the ledger", entry_id)
 
     def not_found(self, key: CounterKey, entry_id: str) -> None:
         """An entry was said not to exist, to somebody who does not delete it."""
         fate = self.fate(key, entry_id)
-        if fate.is_acknowledged and not fate.is_delete_asked:
+        if fate.is_acknowledged and not self.is_doomed(key, fate):
             raise Violation("an acknowledged entry was not found", entry_id)
 
     def not_found_by_deleter(self, key: CounterKey, entry_id: str, *, in_doubt: bool) -> None:
         """An entry was said not to exist, to a deleter who may have deleted it by an earlier try."""
         fate = self.fate(key, entry_id)
-        if fate.is_acknowledged and fate.deletes == 1 and not in_doubt and key not in self._swept_until:
+        is_only = fate.deletes == 1 and not in_doubt and key not in self._swept_until
+        if fate.is_acknowledged and is_only and not self._deaths.is_doomed(key):
             raise Violation("an acknowledged entry was not found by its only deleter", entry_id)
         self.deleted(key, entry_id)
 
@@ -127,76 +154,8 @@ class Oracle(Watcher):
     def removed(self, key: CounterKey, slots: int, entry: Entry) -> None:
         del slots
         fate = self.fate(key, entry.id)
-        if fate.is_delete_asked:
+        if self.is_doomed(key, fate):
             return
         if self._loop.time() > self._swept_until.get(key, -1.0):
             raise Violation("an entry was deleted, and nobody had asked for it", entry.id)
         fate.is_delete_asked = True
-
-
-class _Seen(msgspec.Struct, frozen=True):
-    at_s: float
-    in_use: int
-    limit: int
-
-
-class FairRefusals(Watcher):
-    """Who is refused could have seen the counter full, counting what was under way in the same process."""
-
-    LOOK_S = 0.1 + 2 * TRY_TIMEOUT_S
-    """Age of the oldest look that may refuse: a look lasts 100 ms, and its answer or a healing takes time."""
-
-    def __init__(self, loop: SimulatedLoop, store: WatchedMemory) -> None:
-        self._loop = loop
-        self._store = store
-        self._seen: dict[CounterKey, list[_Seen]] = {}
-        self._creates: list[tuple[float, CounterKey, Process]] = []
-
-    def started(self, key: CounterKey, process: Process) -> None:
-        """A create was started."""
-        self._creates.append((self._loop.time(), key, process))
-
-    def refused(self, key: CounterKey, process: Process, started_s: float, error: LimitReachedError) -> None:
-        """A create was refused."""
-        since = started_s - self.LOOK_S
-        if process.undisturbed_since > since or process.is_paused:
-            # What it saw may be as old as its pause was long.
-            return
-        seen = self._seen[key]
-        first = max((number for number, one in enumerate(seen) if one.at_s <= since), default=0)
-        in_use = max(one.in_use for one in seen[first:])
-        limit = min(one.limit for one in seen[first:])
-        beside = sum(
-            at_s >= since - REQUEST_LIFE_S and (owner, host) == (key, process) for at_s, owner, host in self._creates
-        )
-        if in_use + beside <= limit:
-            raise Violation("a create was refused although there was room", f"{in_use} of {limit}, {error}")
-
-    def changed(self, before: Counter, after: Counter, change: Change) -> None:
-        del before, change
-        self._note(after)
-
-    def healed(self, after: Counter, healing: Healing) -> None:
-        del healing
-        self._note(after)
-
-    def limited(self, after: Counter) -> None:
-        self._note(after)
-
-    def settled(self, after: Counter, settlement: Settlement) -> None:
-        del settlement
-        self._note(after)
-
-    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        del slots, entry
-        self._note(self._store.counter(key))
-
-    def made(self, counter: Counter) -> None:
-        """A counter was made."""
-        self._note(counter)
-
-    def _note(self, counter: Counter) -> None:
-        in_use = counter.value
-        if counter.enforcement is Enforcement.HYBRID:
-            in_use = max(in_use, self._store.total(counter.key))
-        self._seen.setdefault(counter.key, []).append(_Seen(self._loop.time(), in_use, counter.limit or 0))

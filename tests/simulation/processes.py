@@ -5,20 +5,27 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar
 
+import msgspec
+
 from counters.engine import Engine, EngineSettings
 from counters.errors import CounterError
+from counters.stock import StockSettings
 from tests import factories
+from tests.engines import DEADLINE_S
+from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
-from tests.simulation.faults import PROCESS_FAULTS, SKEW_MAX_S, Fault, Injector
+from tests.simulation.faults import PAUSES, PROCESS_FAULTS, SKEW_MAX_S, Fault, Injector
 from tests.simulation.history import History
-from tests.simulation.loop import Machine, SimulatedLoop
-from tests.simulation.network import Network, RemoteStore
+from tests.simulation.loop import Machine, Order, SimulatedLoop
+from tests.simulation.network import STOCKING, Network, remote_store
+from tests.simulation.options import Options
 
 T = TypeVar("T")
 
-_PAUSES_S = (0.3, 3.0, 8.0, 20.0, 60.0)
-_STRIKES_SHARE = 0.1
-"""How much rarer a process is struck than a delivery of the stream: it makes a hundred calls in a run."""
+_ENDS = (Fault.CRASH, Fault.SHUTDOWN)
+_TRIES_MAX = 1000
+_LATER_MAX = 12
+"""Most callbacks that a machine runs before it stands still in the middle of what an answer started."""
 
 
 class Process(Machine):
@@ -26,6 +33,7 @@ class Process(Machine):
 
     Attributes:
         engine: The code under test.
+        deadline_s: Its operations' deadline, in seconds.
         undisturbed_since: When it was last started or went on after a pause, in seconds.
     """
 
@@ -38,18 +46,31 @@ class Process(Machine):
         random: Random,
         skew_s: float,
         settings: EngineSettings,
-        trouble: Callable[["Process", str], None],
+        fleet: "Fleet",
     ) -> None:
         super().__init__(loop, name)
-        self._trouble = trouble
+        self._fleet = fleet
         self.undisturbed_since = loop.time()
         self._skew_s = skew_s
+        self.deadline_s = settings.deadline_s
         # A dict for its order: a set of futures has the order of their addresses, another one in every run.
         self._callers: dict[asyncio.Future[Any], None] = {}
-        self.engine = Engine(RemoteStore(network, self), clock=self._now_ms, random=random, settings=settings)
+        self.engine = Engine(remote_store(network, self), clock=self._now_ms, random=random, settings=settings)
 
-    async def ask(self, operation: Callable[[Engine], Coroutine[Any, Any, T]], patience_s: float, why: str) -> T:
+    async def ask(
+        self,
+        operation: Callable[[Engine], Coroutine[Any, Any, T]],
+        patience_s: float,
+        why: str,
+        on_end: Callable[[], None] | None = None,
+    ) -> T:
         """Return the answer to a caller.
+
+        Args:
+            operation: What the process is asked for.
+            patience_s: How long the caller waits, in seconds.
+            why: Name of the operation, for those who look at the calls that it makes.
+            on_end: Called when the process is done with it, however long its caller waited.
 
         Raises:
             CounterError: The engine's answer.
@@ -58,15 +79,21 @@ class Process(Machine):
         """
         answer: asyncio.Future[T] = self.loop.create_future()
         self._callers[answer] = None
-        self.start(self._serve(operation, answer), why)
+        self.start(self._serve(operation, answer, on_end), why)
         try:
             async with asyncio.timeout(patience_s):
                 return await answer
         finally:
             del self._callers[answer]
 
-    def was_heard(self, place: str) -> None:
-        self._trouble(self, place)
+    def is_sending(self, place: str, method: str) -> bool:
+        return self._fleet.is_sending(self, place, method)
+
+    def was_heard(self, place: str, method: str) -> None:
+        self._fleet.trouble(self, place, method)
+
+    def stop(self) -> int:
+        return self._fleet.stop(self)
 
     def crash(self) -> None:
         """Die in the middle of everything; callers see their connections break."""
@@ -75,12 +102,17 @@ class Process(Machine):
             if not answer.done():
                 answer.set_exception(ConnectionError(f"{self.name} died"))
 
-    def resume(self, *, answers_first: bool) -> None:
+    def resume(self, order: Order = Order.DUE, random: Random | None = None) -> None:
         """Go on after a pause."""
         self.undisturbed_since = self.loop.time()
-        self.go_on(answers_first=answers_first)
+        self.go_on(order, random)
 
-    async def _serve(self, operation: Callable[[Engine], Coroutine[Any, Any, T]], answer: "asyncio.Future[T]") -> None:
+    async def _serve(
+        self,
+        operation: Callable[[Engine], Coroutine[Any, Any, T]],
+        answer: "asyncio.Future[T]",
+        on_end: Callable[[], None] | None,
+    ) -> None:
         try:
             outcome = await operation(self.engine)
         except CounterError as error:
@@ -89,9 +121,21 @@ class Process(Machine):
         else:
             if not answer.done():
                 answer.set_result(outcome)
+        finally:
+            if on_end is not None:
+                on_end()
 
     def _now_ms(self) -> int:
         return factories.NOW_MS + int((self.loop.time() + self._skew_s) * 1000)
+
+
+class _Stop(msgspec.Struct):
+    """A pause that is to come; perhaps when there is a stock and somebody to use it, which chance hardly meets."""
+
+    pause_s: float
+    order: Order
+    random: Random
+    tries: int = 0
 
 
 class Fleet:
@@ -108,57 +152,104 @@ class Fleet:
         injector: Injector,
         dice: Dice,
         history: History,
+        coverage: Coverage,
         settings: EngineSettings,
-        size: int,
+        options: Options,
     ) -> None:
         self._loop = loop
         self._network = network
         self._injector = injector
         self._dice = dice
         self._history = history
+        self._coverage = coverage
         self._settings = settings
+        self._options = options
         self._started = 0
         self._leaving: list[Process] = []
-        self.processes = [self._start() for _ in range(size)]
+        self._pauses = 0
+        self._to_stop: dict[Process, _Stop] = {}
+        self.processes = [self._start() for _ in range(options.processes)]
 
     def pick(self, random: Random) -> Process:
         """Return a process, as a load balancer would."""
         return random.choice(self.processes)
 
-    def trouble(self, process: Process, place: str) -> None:
+    def pick_running(self, random: Random) -> Process:
+        """Return a process that does not stand still, if there is one."""
+        return random.choice([one for one in self.processes if not one.is_paused] or self.processes)
+
+    def trouble(self, process: Process, place: str, method: str) -> None:
         """Crash, pause or replace a process, perhaps, right after a request of it took effect."""
-        fault = self._injector.draw(PROCESS_FAULTS, f"{place} heard", share=_STRIKES_SHARE)
+        kinds = PROCESS_FAULTS if self._pauses < self._options.pauses_max else _ENDS
+        fault = self._injector.draw(kinds, f"{place} heard", share=self._share(method))
         if fault is not None and process in self.processes and not process.is_paused:
             # The answer is not there yet, and may be the first or the last thing that the process sees.
             self._strike(process, fault, self._dice.at(place))
 
+    def is_sending(self, process: Process, place: str, method: str) -> bool:
+        """Pause a process, perhaps, that asked for a request: it is sent when the process goes on, or never."""
+        if self._pauses >= self._options.pauses_max:
+            return False
+        fault = self._injector.draw((Fault.PAUSE_SENDING,), f"{place} sending", share=self._share(method))
+        if fault is None or process not in self.processes or process.is_paused:
+            return False
+        self._strike(process, fault, self._dice.at(f"{place} sending"))
+        return True
+
+    def stop(self, process: Process) -> int:
+        """Pause a process that was to be paused after a few callbacks, or return after how many more."""
+        stop = self._to_stop[process]
+        if process not in self.processes or process.is_paused or not self._injector.is_active:
+            return 0
+        if stop.tries and not any(lane._stock.size and lane._queue for lane in lanes_of(process)):
+            stop.tries -= 1
+            return 1
+        self._pause(process, stop)
+        return 0
+
     async def settle_down(self) -> None:
         """Let every process go on and finish what it let in."""
         for process in [*self.processes, *self._leaving]:
+            process.stops_in = 0
             if process.is_paused:
-                process.resume(answers_first=False)
+                process.resume()
         await asyncio.sleep(0)
         while any(lane.is_busy for process in self.processes for lane in lanes_of(process)):  # noqa: ASYNC110 - white box
             await asyncio.sleep(0.1)
+
+    def _share(self, method: str) -> float:
+        """Return how often a process is struck at a call of this method, beside the usual rate."""
+        options = self._options
+        return options.strikes_share if not options.struck or method in options.struck else 0.0
 
     def _start(self) -> Process:
         self._started += 1
         name = f"process-{self._started}"
         dice = self._dice.at(name)
         skew_s = dice.choice((-SKEW_MAX_S, SKEW_MAX_S, dice.uniform(-SKEW_MAX_S, SKEW_MAX_S)))
+        # A reservation may be as old as in production before its entry is written: healing's quiet allows for that.
+        longer_s = max(0.0, self._options.stock.lasts_s - StockSettings().lasts_s)
+        deadline_s = min(dice.choice(self._options.deadlines_s), DEADLINE_S - longer_s)
         return Process(
             self._loop,
             name,
             self._network,
             random=Random(dice.getrandbits(32)),
             skew_s=skew_s if self._injector.draw([Fault.SKEW], name) else 0.0,
-            settings=self._settings,
-            trouble=self.trouble,
+            settings=msgspec.structs.replace(self._settings, deadline_s=deadline_s),
+            fleet=self,
         )
 
     def _strike(self, process: Process, fault: Fault, dice: Dice) -> None:
-        if fault is Fault.PAUSE:
-            self._pause(process, dice.choice(_PAUSES_S), answers_first=dice.random() < 0.5)
+        if fault in PAUSES:
+            self._pauses += 1
+            stop = _Stop(dice.choice(self._options.pauses_s), dice.choice([*Order]), Random(dice.getrandbits(32)))
+            if fault is Fault.PAUSE_LATER:
+                process.stops_in = dice.randint(1, _LATER_MAX)
+                stop.tries = dice.choice((0, _TRIES_MAX))
+                self._to_stop[process] = stop
+            else:
+                self._pause(process, stop)
             return
         self._history.note(process.name, f"{fault}")
         self.processes[self.processes.index(process)] = self._start()
@@ -168,16 +259,34 @@ class Fleet:
             self._leaving.append(process)
             process.start(process.engine.drain())
 
-    def _pause(self, process: Process, pause_s: float, *, answers_first: bool) -> None:
-        self._history.note(process.name, f"stands still for {pause_s} s")
+    def _pause(self, process: Process, stop: _Stop) -> None:
+        self._history.note(process.name, f"stands still for {stop.pause_s} s")
+        self._note_state(process)
         process.pause()
 
         def go_on() -> None:
             if process.is_paused and not process.is_dead:
                 self._history.note(process.name, "goes on")
-                process.resume(answers_first=answers_first)
+                if any(lane._stock.size and lane._stock._lot.until <= self._loop.time() for lane in lanes_of(process)):
+                    self._coverage.count("stock outlived a pause")
+                process.resume(stop.order, stop.random)
 
-        self._loop.call_later(pause_s, go_on, context=self._loop.world)
+        self._loop.call_later(stop.pause_s, go_on, context=self._loop.world)
+
+    def _note_state(self, process: Process) -> None:
+        """Count what a process has under way as it begins to stand still."""
+        lanes, under_way = lanes_of(process), self._network.under_way_of(process)
+        states = {
+            "the flush of a stock under way": STOCKING in under_way,
+            "a stock": any(lane._stock.size for lane in lanes),
+            "a flush under way": "change_counter" in under_way,
+            "a release waiting": any(one.delta < 0 for lane in lanes for one in lane._adjustments),
+            "entries being written": any(lane._writing for lane in lanes),
+            "a delete under way": "delete_entry" in under_way,
+        }
+        for state, is_so in states.items():
+            if is_so:
+                self._coverage.count(f"pause with {state}")
 
 
 def lanes_of(process: Process) -> list[Any]:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from tests.simulation.coverage import MET
 from tests.simulation.options import draw_options
 from tests.simulation.shrink import Shrinker
 from tests.simulation.simulation import Report, run
@@ -34,6 +35,7 @@ class Total(msgspec.Struct):
         operations: How many of each kind, with their ends.
         faults: How many of each kind.
         healed: How many healings were applied.
+        met: How often states that matter were met, and how often each kind of fault struck each kind of call.
         virtual_s: Virtual time, in seconds.
         wall_s: Real time, in seconds.
     """
@@ -43,6 +45,7 @@ class Total(msgspec.Struct):
     operations: Tally[str] = Tally()
     faults: Tally[str] = Tally()
     healed: int = 0
+    met: Tally[str] = Tally()
     virtual_s: float = 0.0
     wall_s: float = 0.0
 
@@ -54,7 +57,18 @@ class Total(msgspec.Struct):
         self.operations.update(report.operations)
         self.faults.update(report.faults)
         self.healed += report.healed
+        self.met.update(report.met)
         self.virtual_s += report.virtual_s
+
+    @property
+    def states(self) -> "Tally[str]":
+        """How often each state that matters was met."""
+        return Tally({name: self.met[name] for name in MET})
+
+    @property
+    def struck(self) -> "Tally[str]":
+        """How often each kind of fault struck each kind of call."""
+        return Tally({name: number for name, number in self.met.items() if name not in MET})
 
     def __str__(self) -> str:
         by_kind: Tally[str] = Tally()
@@ -66,6 +80,8 @@ class Total(msgspec.Struct):
             f"operations  {by_kind.total()}: {_list(by_kind)}",
             f"faults      {self.faults.total()}: {_list(self.faults)}",
             f"healings    {self.healed}",
+            f"met         {_list(self.states)}",
+            f"struck      {_list(self.struck)}",
             f"failures    {len(self.failures)}",
         ])  # fmt: skip
 

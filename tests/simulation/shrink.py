@@ -10,6 +10,17 @@ from tests.simulation.simulation import Report, run
 
 T = TypeVar("T")
 
+_FEATURES: Final = (
+    "accounts_change",
+    "enforcement_changes",
+    "limits_change",
+    "renames",
+    "together",
+    "crowd",
+    "reuse_share",
+)
+"""What a run may be without, as far as its faults do not need it."""
+
 RUNS_MAX: Final = 600
 """Most runs spent on one failure; about half a minute."""
 
@@ -83,9 +94,14 @@ class Shrinker:
 def _simpler(options: Options) -> Iterator[Options]:
     """Return variants with less of one thing."""
     replace = msgspec.structs.replace
-    if options.limits_change:
-        yield replace(options, limits_change=False)
-    for name in ("clients", "processes", "counters", "slots"):
+    for name in _FEATURES:
+        if getattr(options, name):
+            yield replace(options, **{name: type(getattr(options, name))(0)})
+    if options.amounts != (1,):
+        yield replace(options, amounts=(1,))
+    if len(options.deadlines_s) > 1:
+        yield replace(options, deadlines_s=options.deadlines_s[:1])
+    for name in ("clients", "processes", "counters", "slots", "operators"):
         if getattr(options, name) > 1:
             yield replace(options, **{name: 1})
             yield replace(options, **{name: getattr(options, name) - 1})

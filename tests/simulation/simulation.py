@@ -4,37 +4,47 @@ import asyncio
 import logging
 from collections import Counter as Tally
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 
 import msgspec
 
+import counters.entries
 from counters.engine import Engine, EngineSettings
-from counters.errors import CounterError, LimitReachedError
+from counters.errors import AccountNotFoundError, CounterError, LimitReachedError
 from counters.keys import SERVICES, CounterKey
 from counters.lane import LaneSettings
 from counters.model import Account, Counter, Healing
-from counters.stock import StockSettings
 from tests import factories
 from tests.engines import DEADLINE_S
+from tests.simulation.changes import AnsweredLimitHolds, LastWordStands
 from tests.simulation.checkers import ExactlyOnce, LimitKept, OneSided
-from tests.simulation.clients import Client, World
+from tests.simulation.clients import Client
+from tests.simulation.coverage import Coverage
+from tests.simulation.deaths import DeletedStaysDeleted
+from tests.simulation.decisions import FairDecisions
 from tests.simulation.dice import Dice
 from tests.simulation.faults import Fault, Injector
 from tests.simulation.history import History, Line
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network
+from tests.simulation.operators import Operator
 from tests.simulation.options import Options
-from tests.simulation.oracle import FairRefusals, Oracle
+from tests.simulation.oracle import Oracle
+from tests.simulation.probes import probed
 from tests.simulation.processes import Fleet, lanes_of
 from tests.simulation.store import Violation, WatchedMemory, Watcher
 from tests.simulation.stream import Stream
+from tests.simulation.world import AmountedEntry, World, with_amount
 
 _PATIENCE_S: Final = 4 * DEADLINE_S
 _QUIET_S: Final = 30.0
 _SETTLED_S: Final = 1000.0
-_RECONCILE_SHARE: Final = 0.1
-_LIMITS: Final = (0, 1, 3, 10, 30)
+_SINGLE: Final = 3
+"""How many entries of one are made at the end of the room."""
+_RECONCILE_SHARE: Final = 0.2
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         operations: How many of each kind, with their ends.
         faults: How many of each kind.
         healed: How many healings were applied.
+        met: How often states that matter were met.
         places: Where faults happened.
         steps: Operations that callers started.
         lines: The history, if it was to be taken down.
@@ -58,6 +69,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     operations: Tally[str]
     faults: Tally[Fault]
     healed: int
+    met: Tally[str]
     places: list[str]
     steps: list[str]
     lines: list[Line]
@@ -68,12 +80,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class HealCount(Watcher):
     """Counts healings."""
 
-    def __init__(self) -> None:
+    def __init__(self, coverage: Coverage) -> None:
+        self._coverage = coverage
         self.healed_count = 0
 
-    def healed(self, after: Counter, healing: Healing) -> None:
-        del after, healing
+    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
+        del healing
         self.healed_count += 1
+        if before.enforcement is not after.enforcement:
+            self._coverage.count("tightening ended")
+        if after.best_effort != before.best_effort:
+            self._coverage.count(
+                f"healing {'lowered' if after.best_effort < before.best_effort else 'raised'} best_effort"
+            )
 
 
 class Simulation:
@@ -83,44 +102,69 @@ class Simulation:
         seed = options.seed
         self.options = options
         self.loop = SimulatedLoop()  # type: ignore[abstract] # sockets and the like are not there
-        self.store = WatchedMemory()
+        self.coverage = Coverage()
+        self.store = WatchedMemory(self.coverage)
         self.history = History(self.loop, self.store, is_read=is_read)
         self.injector = Injector(Dice(4 * seed), options.rates, options.faults_left_out)
-        self.network = Network(self.loop, self.store, self.injector, Dice(4 * seed + 1), self.history)
+        dice = Dice(4 * seed + 1)
+        self.network = Network(self.loop, self.store, self.injector, dice, self.history, self.coverage)
         self.network.latency_s = options.latency_s
         self.records = ExactlyOnce()
         dice = Dice(4 * seed + 2)
         self.stream = Stream(self.loop, self.network, self.injector, dice, self.records, self.history)
-        self.oracle = Oracle(self.loop, self.store)
-        self.refusals = FairRefusals(self.loop, self.store)
-        self.heals = HealCount()
+        changes = LastWordStands(self.loop, self.store)
+        limits = AnsweredLimitHolds(self.loop, changes)
+        self.deaths = DeletedStaysDeleted(self.loop, self.store, changes)
+        self.oracle = Oracle(self.loop, self.store, self.deaths)
+        decisions = FairDecisions(self.loop, self.store, options)
+        self.heals = HealCount(self.coverage)
         # The stream first: a checker that looks at records has to find this step's.
         self.store.watchers += [self.stream, self.records, LimitKept(), OneSided(self.store)]
-        self.store.watchers += [self.oracle, self.refusals, self.heals]
+        self.store.watchers += [self.oracle, changes, limits, self.deaths, decisions, self.heals]
         lanes = LaneSettings(
             batch_max=options.batch_max,
             queue_max=options.queue_max,
             full_for_s=options.full_for_s,
             stock=options.stock,
         )
-        # A reservation may be as old as in production before its entry is written: healing's quiet allows for that.
-        deadline_s = DEADLINE_S + StockSettings().lasts_s - options.stock.lasts_s
-        settings = EngineSettings(deadline_s=deadline_s, services_slots=options.slots, lanes=lanes)
+        settings = EngineSettings(services_slots=options.slots, lanes=lanes)
         dice = Dice(4 * seed + 3)
-        self.fleet = Fleet(self.loop, self.network, self.injector, dice, self.history, settings, options.processes)
+        self.fleet = Fleet(self.loop, self.network, self.injector, dice, self.history, self.coverage, settings, options)
+        if len({process.deadline_s for process in self.fleet.processes}) > 1:
+            self.coverage.count("processes with several deadlines")
         self.keys = [CounterKey(f"account-{number}", SERVICES) for number in range(options.counters)]
         self.random = Random("/".join((str(seed), "workload")))
-        world = World(self.loop, options, self.keys, self.fleet, self.oracle, self.refusals, self.history)
+        world = World(
+            loop=self.loop,
+            options=options,
+            keys=self.keys,
+            fleet=self.fleet,
+            oracle=self.oracle,
+            decisions=decisions,
+            changes=changes,
+            limits=limits,
+            deaths=self.deaths,
+            history=self.history,
+            coverage=self.coverage,
+        )
         self.clients = [Client(f"client-{number}", world) for number in range(options.clients)]
+        self.operators = [Operator(f"operator-{number}", world) for number in range(options.operators)]
 
     async def play(self) -> None:
         """Play the whole run; raises ``Violation`` when a promise is broken."""
-        await self._make_counters()
-        operator = asyncio.create_task(self._operate())
+        self._make_counters()
+        acts: list[asyncio.Task[None]] = []
         for burst, lull_s in enumerate(self.options.lulls_s):
+            acts += [asyncio.create_task(operator.run()) for operator in self.operators]
+            if burst > 0:
+                acts.append(asyncio.create_task(self._look_into_burst(burst)))
             await asyncio.gather(*(client.run(burst) for client in self.clients))
             await self._lull(lull_s)
-        operator.cancel()
+        for act in acts:
+            # One that is over had an error if a promise was broken.
+            if act.done():
+                act.result()
+            act.cancel()
         await self._converge()
 
     def check_tasks(self) -> None:
@@ -128,7 +172,7 @@ class Simulation:
         if self.loop.failures:
             raise Violation("a task of the engine failed", repr(self.loop.failures[0]))
 
-    async def _make_counters(self) -> None:
+    def _make_counters(self) -> None:
         options = self.options
         for key in self.keys:
             account = Account(id=key.account_id, username="ada", created_at_ms=factories.NOW_MS)
@@ -139,30 +183,27 @@ class Simulation:
                 slots=options.slots,
                 touched_at_ms=factories.NOW_MS,
             )
-            await self.store.create_account(account, counter)
-            self.refusals.made(counter)
-
-    async def _set_limit(self, random: Random, key: CounterKey, limit: int) -> None:
-        self.history.note("operator", f"sets the limit of {key.account_id} to {limit}")
-        await self._ask(random, lambda engine: engine.accounts.update(key.account_id, username=None, limit=limit))
-
-    async def _operate(self) -> None:
-        """Change limits at random."""
-        random = Random(f"{self.options.seed}/operator")
-        while self.options.limits_change:
-            await asyncio.sleep(random.expovariate(0.5))
-            await self._set_limit(random, random.choice(self.keys), random.choice(_LIMITS))
+            self.store.apply("create_account", (account, counter), "")
 
     async def _lull(self, lull_s: float) -> None:
         """Let nobody call for a while; sweeps look for counters to heal, and an operator may force it."""
         random, started_s = self.random, self.loop.time()
-        # One look about when healing becomes possible, where mistakes about it would show.
-        for at_s in sorted([random.uniform(0.0, lull_s), random.uniform(0.0, lull_s), random.uniform(12.0, 18.0)]):
+        # One look at least about when healing becomes possible, where mistakes about it would show.
+        looks = [random.uniform(0.0, lull_s) for _ in range(2)]
+        looks += [random.uniform(self.options.looks_from_s, 18.0) for _ in range(self.options.looks - 1)]
+        for at_s in sorted(looks):
             await asyncio.sleep(max(0.0, started_s + min(at_s, lull_s) - self.loop.time()))
             await self._sweep(random)
             if random.random() < _RECONCILE_SHARE:
                 await self._reconcile(random.choice(self.keys))
         await asyncio.sleep(max(0.0, started_s + lull_s - self.loop.time()))
+
+    async def _look_into_burst(self, burst: int) -> None:
+        """Let sweeps look while a counter that was quiet is used again: what it was used for may be under way."""
+        random = Random(f"{self.options.seed} look {burst}")
+        for _ in range(2):
+            await asyncio.sleep(random.uniform(0.0, 2.0))
+            await self._sweep(random)
 
     async def _reconcile(self, key: CounterKey) -> None:
         self.history.note("operator", f"reconciles {key.account_id}")
@@ -173,7 +214,7 @@ class Simulation:
 
     async def _ask(self, random: Random, operation: Callable[[Engine], Coroutine[Any, Any, object]]) -> None:
         try:
-            await self.fleet.pick(random).ask(operation, _PATIENCE_S, "operator")
+            await self.fleet.pick_running(random).ask(operation, _PATIENCE_S, "operator")
         except (CounterError, ConnectionError, TimeoutError) as error:
             self.history.note("operator", f"is told: {error!r}")
 
@@ -183,6 +224,8 @@ class Simulation:
         self.injector.is_active = False
         await self.fleet.settle_down()
         self._check_lanes()
+        for key in self.deaths.deaths:
+            await self.operators[0].delete(key)
         await asyncio.sleep(_QUIET_S)
         await self.stream.drain()
         self._check_settled()
@@ -193,13 +236,16 @@ class Simulation:
         for _ in range(2):
             await self._reconcile_lost()
             await asyncio.sleep(_QUIET_S)
-        for key in self.keys:
+        self.deaths.check_end()
+        for key in self.store.keys:
             self._check_converged(key)
             await self._check_room(key)
+        for key in self.deaths.deaths:
+            await self._check_gone(key)
 
     async def _reconcile_lost(self) -> None:
         """Do what an operator does when a batch came to the dead-letter queue."""
-        for key in self.keys:
+        for key in self.store.keys:
             if self.records.has_lost(key):
                 await self._reconcile(key)
 
@@ -212,7 +258,7 @@ class Simulation:
 
     def _check_settled(self) -> None:
         """Check what must hold once all records are settled, before anything is healed in the liveness phase."""
-        for key in self.keys:
+        for key in self.store.keys:
             counter = self.store.counter(key)
             if self.options.is_calm and counter.best_effort != self.store.total(key):
                 raise Violation("room was lost although nothing went wrong", counter)
@@ -230,15 +276,31 @@ class Simulation:
         """Check that callers get all the room there is, and no more."""
         limit, total = self.store.counter(key).limit or 0, self.store.total(key)
         process = self.fleet.pick(self.random)
-        room = 0
-        while room <= limit:
+        room, filled = max(0, limit - total), 0
+        # All but a little of it at once, and one more than there is.
+        amounts = [room - _SINGLE, *[1] * _SINGLE] if room > 2 * _SINGLE else [1] * room
+        for amount in [*amounts, 1]:
             try:
-                await process.ask(lambda engine: engine.entries.create(key, "one more"), _PATIENCE_S, "room")
+                await process.ask(
+                    partial(with_amount, amount, lambda engine: engine.entries.create(key, "one more")),
+                    _PATIENCE_S,
+                    "room",
+                )
             except LimitReachedError:
                 break
-            room += 1
-        if room != max(0, limit - total):
-            raise Violation("callers did not get the room there was", f"{room}, ledger {total}, limit {limit}")
+            filled += amount
+        if filled != room:
+            raise Violation("callers did not get the room there was", f"{filled}, ledger {total}, limit {limit}")
+
+    async def _check_gone(self, key: CounterKey) -> None:
+        """Check that nobody finds a deleted account."""
+        try:
+            await self.fleet.pick(self.random).ask(
+                lambda engine: engine.accounts.get(key.account_id), _PATIENCE_S, "gone"
+            )
+        except AccountNotFoundError:
+            return
+        raise Violation("an account whose deletion was answered is found", key)
 
 
 class _Unforeseen(logging.Handler):
@@ -260,7 +322,8 @@ def run(options: Options, *, is_read: bool = False) -> Report:
     logging.getLogger("counters").addHandler(unforeseen := _Unforeseen(simulation.loop))
     failure = rule = None
     try:
-        simulation.loop.run(simulation.play())
+        with patch.object(counters.entries, "Entry", AmountedEntry), probed(simulation.coverage):
+            simulation.loop.run(simulation.play())
         simulation.check_tasks()
     except AssertionError as error:
         failure = str(error)
@@ -274,6 +337,7 @@ def run(options: Options, *, is_read: bool = False) -> Report:
         operations=simulation.history.operations,
         faults=simulation.injector.injected,
         healed=simulation.heals.healed_count,
+        met=simulation.coverage.met,
         places=simulation.injector.places,
         steps=simulation.history.steps,
         lines=simulation.history.lines,

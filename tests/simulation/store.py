@@ -1,11 +1,24 @@
 """The store of a simulation: the one in memory, and it tells watchers of every step as it happens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any, Final, cast
 
-from counters.keys import CounterKey, slot_of
+from counters.keys import SERVICES, CounterKey, slot_of
 from counters.memory import MemoryStore
-from counters.model import Change, Changed, Counter, Entry, Healing, Refused, TermsChange
-from counters.settlement import Settled, Settlement, Unsettled
+from counters.model import Account, Change, Changed, Counter, Entry, Healing
+from counters.settlement import Settled, Settlement
+from tests.simulation.coverage import Coverage
+
+READS: Final = frozenset({
+    "list_account_ids",
+    "list_entries",
+    "ping",
+    "read_account",
+    "read_accounts",
+    "read_counter",
+    "read_counters",
+    "read_entry",
+})  # fmt: skip
 
 
 class Violation(AssertionError):  # noqa: N818 - an outcome of a run
@@ -23,14 +36,17 @@ class Violation(AssertionError):  # noqa: N818 - an outcome of a run
 class Watcher:
     """Is told of every step that took effect, right after it; raises ``Violation`` when a promise is broken."""
 
+    def made(self, counter: Counter) -> None:
+        """An account and its counter were made."""
+
     def changed(self, before: Counter, after: Counter, change: Change) -> None:
         """A flush was applied."""
 
-    def healed(self, after: Counter, healing: Healing) -> None:
+    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
         """A healing was applied."""
 
-    def limited(self, after: Counter) -> None:
-        """A limit was set."""
+    def limited(self, after: Counter, why: str) -> None:
+        """A limit was set, by the operation of that name."""
 
     def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
         """An entry came into the ledger."""
@@ -38,8 +54,21 @@ class Watcher:
     def removed(self, key: CounterKey, slots: int, entry: Entry) -> None:
         """An entry went out of the ledger."""
 
+    def renamed(self, key: CounterKey, entry_id: str | None, why: str) -> None:
+        """An entry got a name, or the account when there is no entry, by the operation of that name."""
+
     def settled(self, after: Counter, settlement: Settlement) -> None:
         """A part of a batch was settled."""
+
+
+class _State:
+    """What a call can change: an account, its counter, its ledger and how many marks there are."""
+
+    def __init__(self, account: Account | None, counter: Counter | None, ledger: dict[str, Entry], marks: int) -> None:
+        self.account = account
+        self.counter = counter
+        self.ledger = ledger
+        self.marks = marks
 
 
 class WatchedMemory(MemoryStore):
@@ -49,82 +78,129 @@ class WatchedMemory(MemoryStore):
         watchers: Who is told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, coverage: Coverage) -> None:
         super().__init__()
+        self._coverage = coverage
         self.watchers: list[Watcher] = []
         self._totals: dict[CounterKey, int] = {}
 
+    @property
+    def keys(self) -> list[CounterKey]:
+        """Return the counters of all accounts that anybody can see."""
+        return [key for key in self._counters if self.has(key)]
+
+    def exists(self, key: CounterKey) -> bool:
+        """Tell whether there is such a counter."""
+        return key in self._counters
+
+    def has(self, key: CounterKey) -> bool:
+        """Tell whether there is such an account that nobody has begun to delete."""
+        return key.account_id in self._accounts and not self._counters[key].is_closed
+
     def counter(self, key: CounterKey) -> Counter:
-        """Return the counter as it is, outside any call."""
+        """Return the counter as it is, outside any call; raises ``KeyError`` when it was deleted."""
         return self._counters[key]
+
+    def username(self, key: CounterKey) -> str:
+        """Return the name of an account, outside any call."""
+        return self._accounts[key.account_id].username
 
     def total(self, key: CounterKey) -> int:
         """Return the truth: the sum of the ledger."""
         return self._totals.get(key, 0)
 
+    def ledger(self, key: CounterKey) -> dict[str, Entry]:
+        """Return the entries of a counter, outside any call."""
+        return {
+            entry_id: one
+            for (owner, _), slot in self._ledgers.items()
+            if owner == key
+            for entry_id, one in slot.items()
+        }
+
     def find(self, key: CounterKey, entry_id: str) -> Entry | None:
         """Return an entry, outside any call."""
-        return self._slot(key, self._counters[key].slots, entry_id).get(entry_id)
+        return self.ledger(key).get(entry_id)
 
-    async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
-        """See ``Store``."""
-        before = self._counters[key]
-        outcome = await super().change_counter(key, change)
-        if isinstance(outcome, Changed):
-            for watcher in self.watchers:
-                watcher.changed(before, outcome.counter, change)
+    def apply(self, method: str, args: tuple[Any, ...], why: str) -> object:
+        """Let a call of an operation of this name take effect, and tell the watchers what it changed."""
+        if method in READS:
+            return _run(getattr(self, method), args)
+        key = _key_of(args)
+        before = self._state(key, method)
+        outcome = _run(getattr(self, method), args)
+        after = self._state(key, method)
+        self._tell_of_account(key, before, after, why)
+        if before.counter is not None and after.counter is not None:
+            self._tell_of_counter(before.counter, after.counter, method, args, outcome, why)
+        if after.marks < before.marks and after.counter is not None and method == "prune_marks":
+            self._coverage.count("marks pruned")
+        if after.ledger != before.ledger:
+            self._tell_of_ledger(key, before.ledger, after.ledger, args, why)
         return outcome
 
-    async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
-        """See ``Store``."""
-        outcome = await super().heal_counter(key, healing)
-        if isinstance(outcome, Changed):
-            for watcher in self.watchers:
-                watcher.healed(outcome.counter, healing)
-        return outcome
+    def _state(self, key: CounterKey, method: str) -> _State:
+        ledger = self.ledger(key) if "entr" in method else {}
+        return _State(
+            self._accounts.get(key.account_id), self._counters.get(key), ledger, len(self._marks.get(key, {}))
+        )
 
-    async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
-        """See ``Store``."""
-        counter = await super().set_terms(key, change)
+    def _tell_of_account(self, key: CounterKey, before: _State, after: _State, why: str) -> None:
         for watcher in self.watchers:
-            watcher.limited(self._counters[key])
-        return counter
+            if before.account is None and after.account is not None and after.counter is not None:
+                watcher.made(after.counter)
+            elif before.account is not after.account and after.account is not None:
+                watcher.renamed(key, None, why)
 
-    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
-        """See ``Store``."""
-        new = [entry for entry in entries if entry.id not in self._slot(key, slots, entry.id)]
-        unwritten = await super().write_entries(key, slots, entries)
-        for entry in new:
-            self._note(key, slots, entry, entry.amount)
-        return unwritten
-
-    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        """See ``Store``."""
-        stored = await super().insert_entry(key, slots, entry)
-        if stored is None:
-            self._note(key, slots, entry, entry.amount)
-        return stored
-
-    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
-        """See ``Store``."""
-        is_deleted = await super().delete_entry(key, slots, seen)
-        if is_deleted:
-            self._note(key, slots, seen, -seen.amount)
-        return is_deleted
-
-    async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
-        """See ``SettlementStore``."""
-        answer = await super().settle(key, settlement)
-        if isinstance(answer, Settled):
-            for watcher in self.watchers:
-                watcher.settled(self._counters[key], settlement)
-        return answer
-
-    def _note(self, key: CounterKey, slots: int, entry: Entry, delta: int) -> None:
-        assert slot_of(entry.id, slots) == slot_of(entry.id, self._counters[key].slots), "written to a wrong slot"
-        self._totals[key] = self._totals.get(key, 0) + delta
+    def _tell_of_counter(  # noqa: PLR0913, PLR0917 - a call and what it did
+        self, before: Counter, after: Counter, method: str, args: tuple[Any, ...], outcome: object, why: str
+    ) -> None:
         for watcher in self.watchers:
-            if delta > 0:
-                watcher.inserted(key, slots, entry)
-            else:
-                watcher.removed(key, slots, entry)
+            if method == "change_counter" and isinstance(outcome, Changed):
+                watcher.changed(before, after, args[1])
+            elif method == "heal_counter" and isinstance(outcome, Changed):
+                watcher.healed(before, after, args[1])
+            elif method == "settle" and isinstance(outcome, Settled):
+                watcher.settled(after, args[1])
+            elif before is not after and before.revision == after.revision:
+                watcher.limited(after, why)
+        if method == "change_counter" and args[1].epoch not in {None, before.epoch}:
+            self._coverage.count("release of an earlier epoch refused by the store")
+
+    def _tell_of_ledger(
+        self, key: CounterKey, before: dict[str, Entry], after: dict[str, Entry], args: tuple[Any, ...], why: str
+    ) -> None:
+        slots: int = args[1]
+        counter = self._counters.get(key)
+        for entry_id in sorted(before.keys() | after.keys()):
+            old, new = before.get(entry_id), after.get(entry_id)
+            if old == new:
+                continue
+            if counter is not None:
+                assert slot_of(entry_id, slots) == slot_of(entry_id, counter.slots), "written to a wrong slot"
+            self._totals[key] = self.total(key) + (new.amount if new else 0) - (old.amount if old else 0)
+            for watcher in self.watchers:
+                if old is None and new is not None:
+                    watcher.inserted(key, slots, new)
+                elif new is None and old is not None:
+                    watcher.removed(key, slots, old)
+                else:
+                    watcher.renamed(key, entry_id, why)
+
+
+def _key_of(args: tuple[Any, ...]) -> CounterKey:
+    """Return the counter that a call is about: it is named first, or its account is."""
+    subject = args[0]
+    if isinstance(subject, CounterKey):
+        return subject
+    return CounterKey(subject.id if isinstance(subject, Account) else subject, SERVICES)
+
+
+def _run(method: Callable[..., Any], args: tuple[object, ...]) -> object:
+    """Run a method of the store, which never waits."""
+    step = method(*args)
+    try:
+        step.send(None)
+    except StopIteration as stop:
+        return cast("object", stop.value)
+    raise AssertionError("a method of the store in memory has to be one step")

@@ -12,11 +12,14 @@ from tests.simulation.dice import Dice
 from tests.simulation.faults import Fault, Injector
 from tests.simulation.history import History
 from tests.simulation.loop import Machine, SimulatedLoop
-from tests.simulation.network import Network, RemoteStore
+from tests.simulation.network import Network, remote_store
 from tests.simulation.store import Watcher
 
 _INVOCATION_S: Final = 30.0
 """How long an invocation may take."""
+
+_RETENTION_S: Final = 86_400.0
+"""How long the stream keeps a record."""
 
 _LAGS_S: Final = (5.0, 40.0, 1200.0)
 
@@ -132,7 +135,7 @@ class Stream(Watcher):
         end = dice.randint(shard.settled + 1, len(shard.records))
         start, give_up_s = shard.settled, None
         if self._injector.draw([Fault.REDELIVERY], f"{place} again"):
-            start = dice.randint(0, start)
+            start = dice.randint(self._oldest(shard), start)
             give_up_s = dice.choice((None, dice.uniform(0.0, 0.05)))
         batch = shard.records[start:end]
         invocation = self._invoke(shard, batch)
@@ -146,6 +149,11 @@ class Stream(Watcher):
         elif self._injector.draw([Fault.BATCH_LOST], f"{place} lost"):
             self._lose(shard, batch, end)
 
+    def _oldest(self, shard: Shard) -> int:
+        """Return the position of the oldest record that can be delivered again: nothing is after a day."""
+        from_ms = factories.NOW_MS + int((self._loop.time() - _RETENTION_S) * 1000)
+        return sum(record.at_ms < from_ms for record in shard.records[: shard.settled])
+
     def _lose(self, shard: Shard, batch: list[EntryChange], end: int) -> None:
         self._history.note("stream", f"batch {shard.label}:{batch[0].sequence}-{batch[-1].sequence} is lost for good")
         self._checker.lost.update(record.sequence for record in batch)
@@ -153,7 +161,7 @@ class Stream(Watcher):
 
     def _invoke(self, shard: Shard, batch: list[EntryChange]) -> "asyncio.Task[BatchTally] | asyncio.Future[None]":
         machine = Machine(self._loop, f"lambda {shard.label} {shard.deliveries}")
-        store = RemoteStore(self._network, machine)
+        store = remote_store(self._network, machine)
         at_ms = factories.NOW_MS + int(self._loop.time() * 1000)
         task = machine.start(settle_batch(store, shard.label, batch, at_ms))
         if not self._injector.draw([Fault.SETTLER_CRASH], machine.name):

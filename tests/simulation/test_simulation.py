@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.simulation.coverage import MET
 from tests.simulation.faults import Fault
 from tests.simulation.options import draw_options
 from tests.simulation.run import explain, play
 from tests.simulation.simulation import run
 
 _SEEDS: Final = int(os.environ.get("SEEDS") or (10_000 if os.environ.get("CI") else 500))
+_WRITES: Final = ("change_counter", "delete_entry", "insert_entry", "set_terms", "write_entries")
+_WRITE_FAULTS: Final = (Fault.ANSWER_LOST, Fault.DELAYED, Fault.REQUEST_LOST, Fault.SLOW, Fault.THROTTLED, Fault.WAITS)
 _REPOSITORY: Final = Path(__file__).parents[2]
 
 
@@ -26,9 +29,14 @@ def test_every_promise_is_kept_under_every_fault() -> None:
     assert total.seeds == _SEEDS
     if _SEEDS >= 500:
         assert set(total.faults) == set(Fault)
+        missing = set(MET) - set(total.met)
+        assert not missing, f"never met: {sorted(missing)}"
+        unstruck = {f"{fault} {method}" for method in _WRITES for fault in _WRITE_FAULTS} - set(total.met)
+        assert not unstruck, f"faults that never struck a call: {sorted(unstruck)}"
         assert total.healed > _SEEDS / 4
         assert {"create done", "create LimitReachedError", "create OverloadedError"} <= set(total.operations)
         assert {"delete done", "delete EntryNotFoundError", "delete_all done", "get done"} <= set(total.operations)
+        assert {"delete_account done", "create AccountNotFoundError", "rename done"} <= set(total.operations)
 
 
 def test_a_seed_is_one_history_in_every_process() -> None:

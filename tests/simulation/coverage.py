@@ -1,0 +1,67 @@
+"""What the runs met: how often each state came about that a promise depends on, and each fault in it.
+
+A simulation in which nothing ever happens keeps every promise. So each run counts what it met, ``./taskw simulate``
+prints the sums, and a test fails when one of them is zero.
+"""
+
+from collections import Counter as Tally
+from typing import Final
+
+MET: Final = (
+    "account deleted",
+    "account deleted while a create was under way",
+    "account made",
+    "create of an amount above one",
+    "creates together",
+    "creates of one id together",
+    "entry renamed",
+    "fence stopped records",
+    "flush of more than a call",
+    "healing lowered best_effort",
+    "healing raised best_effort",
+    "id used again after its delete",
+    "limit changed while a flush was under way",
+    "marks pruned",
+    "pause with a delete under way",
+    "pause with a flush under way",
+    "pause with a release waiting",
+    "pause with a stock",
+    "pause with the flush of a stock under way",
+    "pause with entries being written",
+    "processes with several deadlines",
+    "limit of an account set",
+    "name of an account set",
+    "release of an earlier epoch dropped by its lane",
+    "release of an earlier epoch refused by the store",
+    "replay answered",
+    "stock given back",
+    "stock of default settings taken",
+    "stock of default settings used",
+    "stock outlived a pause",
+    "stock taken",
+    "stock used",
+    "tightening ended",
+)
+"""What every suite has to meet; faults of calls come on top, by the method that they struck."""
+
+
+class Coverage:
+    """Counts what one run met.
+
+    Attributes:
+        met: How often, by name.
+        is_ahead: Whether the flush that was just decided on reserves for a stock as well.
+    """
+
+    def __init__(self) -> None:
+        self.met: Tally[str] = Tally()
+        self.is_ahead = False
+
+    def takes_ahead(self) -> bool:
+        """Tell whether the flush that is being sent reserves for a stock as well."""
+        is_ahead, self.is_ahead = self.is_ahead, False
+        return is_ahead
+
+    def count(self, name: str) -> None:
+        """Count something that was met."""
+        self.met[name] += 1

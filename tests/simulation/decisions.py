@@ -1,0 +1,122 @@
+"""Whether there was a reason to refuse a create, or to let it in."""
+
+from typing import Final
+
+import msgspec
+
+from counters.errors import LimitReachedError
+from counters.keys import CounterKey
+from counters.model import Change, Counter, Enforcement, Entry, Healing
+from counters.settlement import Settlement
+from tests.engines import DEADLINE_S
+from tests.simulation.faults import PAUSES, READ_FAULTS, REQUEST_LIFE_S, TRY_TIMEOUT_S, Fault
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.options import Options
+from tests.simulation.processes import Process
+from tests.simulation.store import Violation, WatchedMemory, Watcher
+
+_RELEASED_WITHIN_S: Final = 30.0
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    at_s: float
+    in_use: int
+    value: int
+    limit: int
+
+
+class FairDecisions(Watcher):
+    """Who is refused could have seen the counter full, counting what was under way in the same process.
+
+    And who is let into a hybrid counter could have seen room: nothing else keeps its limit.
+    """
+
+    def __init__(self, loop: SimulatedLoop, store: WatchedMemory, options: Options) -> None:
+        self._loop = loop
+        self._store = store
+        self._is_changing = options.enforcement_changes
+        self._seen: dict[CounterKey, list[_Seen]] = {}
+        self._creates: list[tuple[float, CounterKey, Process, int]] = []
+        self._deletes: list[tuple[float, CounterKey, float]] = []
+        # Age of the oldest look that may decide: a look lasts 100 ms, and its answer or a healing takes time.
+        is_slow = not options.rates.keys().isdisjoint({Fault.SLOW, Fault.WAITS, Fault.REQUEST_LOST, *PAUSES})
+        self._look_s = options.full_for_s + (2 * TRY_TIMEOUT_S if is_slow else 40 * options.latency_s)
+        # A hybrid lane that cannot look goes by what it saw last.
+        self._can_look = options.rates.keys().isdisjoint({*READ_FAULTS, *PAUSES})
+
+    def started(self, key: CounterKey, process: Process, amount: int) -> None:
+        """A create was started."""
+        self._creates.append((self._loop.time(), key, process, amount))
+
+    def deleting(self, key: CounterKey, amount: float) -> None:
+        """Deletes of this amount at most are about to start."""
+        self._deletes.append((self._loop.time(), key, amount))
+
+    def admitted(self, key: CounterKey, started_s: float, amount: int) -> None:
+        """A create was let in."""
+        if not self._can_look or self._is_changing or not self._store.has(key):
+            return
+        if self._store.counter(key).enforcement is not Enforcement.HYBRID:
+            return
+        seen = self._seen_since(key, started_s - self._look_s)
+        value, limit = min(one.value for one in seen), max(one.limit for one in seen)
+        # A hybrid delete makes its room before it is flushed, for as long as the counter takes nothing.
+        freed = sum(
+            freed for at_s, owner, freed in self._deletes if owner == key and at_s >= started_s - _RELEASED_WITHIN_S
+        )
+        if value + amount - freed > limit:
+            raise Violation("a hybrid create was let in although there was no room", f"{value} of {limit}")
+
+    def refused(self, key: CounterKey, process: Process, started_s: float, error: LimitReachedError) -> None:
+        """A create was refused."""
+        since = started_s - self._look_s
+        if process.undisturbed_since > since or process.is_paused or self._is_changing:
+            # What it saw may be as old as its pause was long.
+            return
+        seen = self._seen_since(key, since)
+        in_use, limit = max(one.in_use for one in seen), min(one.limit for one in seen)
+        beside = sum(
+            amount
+            for at_s, owner, host, amount in self._creates
+            if at_s >= since - DEADLINE_S - REQUEST_LIFE_S and (owner, host) == (key, process)
+        )
+        if in_use + beside <= limit:
+            raise Violation("a create was refused although there was room", f"{in_use} of {limit}, {error}")
+
+    def _seen_since(self, key: CounterKey, since_s: float) -> list[_Seen]:
+        """Return what the counter was from a time on, what it was at that time first."""
+        seen = self._seen[key]
+        first = max((number for number, one in enumerate(seen) if one.at_s <= since_s), default=0)
+        return seen[first:]
+
+    def changed(self, before: Counter, after: Counter, change: Change) -> None:
+        del before, change
+        self._note(after)
+
+    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
+        del before, healing
+        self._note(after)
+
+    def limited(self, after: Counter, why: str) -> None:
+        del why
+        self._note(after)
+
+    def settled(self, after: Counter, settlement: Settlement) -> None:
+        del settlement
+        self._note(after)
+
+    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
+        del slots, entry
+        if self._store.exists(key):
+            self._note(self._store.counter(key))
+
+    def made(self, counter: Counter) -> None:
+        self._note(counter)
+
+    def _note(self, counter: Counter) -> None:
+        in_use = counter.value
+        if counter.enforcement is Enforcement.HYBRID:
+            in_use = max(in_use, self._store.total(counter.key))
+        self._seen.setdefault(counter.key, []).append(
+            _Seen(self._loop.time(), in_use, counter.value, counter.limit or 0)
+        )
