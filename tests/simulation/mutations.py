@@ -59,7 +59,7 @@ MUTATIONS: Final = (
         (
             (
                 "self._put_back(granted, [one for one in adjustments if one.epoch is None])",
-                "self._start_write(counter, granted)",
+                "self._start_write(counter, granted, is_reserved=True)",
             ),
         ),
     ),
@@ -67,8 +67,11 @@ MUTATIONS: Final = (
         "write before reserve",
         "counters.lane:Lane._commit",
         (
-            ("    try:\n        outcome", "    self._start_write(counter, granted)\n    try:\n        outcome"),
-            ("self._start_write(outcome.counter, granted)", "pass"),
+            (
+                "    try:\n        outcome",
+                "    self._start_write(counter, granted, is_reserved=True)\n    try:\n        outcome",
+            ),
+            ("self._start_write(outcome.counter, granted, is_reserved=True)", "pass"),
         ),
     ),
     Mutation(
@@ -80,8 +83,8 @@ MUTATIONS: Final = (
         "lane releases what belongs to an earlier epoch",
         "counters.lane:Lane._drop_outdated",
         (
-            ("self._finish([one for one in adjustments if one.epoch not in {None, counter.epoch}])", "pass"),
-            ("return [one for one in adjustments if one.epoch in {None, counter.epoch}]", "return list(adjustments)"),
+            ("self._finish([one for one in adjustments if one.epoch not in valid])", "pass"),
+            ("return [one for one in adjustments if one.epoch in valid]", "return list(adjustments)"),
         ),
     ),
     Mutation(
@@ -213,6 +216,171 @@ MUTATIONS: Final = (
         "what was never in flight taken from what is",
         "counters.lane:Lane._finish",
         (("adjustment.in_flight", "max(0, adjustment.delta)"),),
+    ),
+    Mutation(
+        "release under the epoch of the release",
+        "counters.entries:Entries.delete",
+        (
+            (
+                "await lane.adjust(-amount, counter.epoch, deadline)",
+                "await lane.adjust(-amount, (await lane.look(deadline)).epoch, deadline)",
+            ),
+        ),
+    ),
+    Mutation(
+        "delete in doubt that finds nothing releases",
+        "counters.entries:Entries._delete_entry",
+        (("return 0\n", "return entry.amount\n"),),
+    ),
+    Mutation(
+        "stock used however old it is",
+        "counters.stock:Stock.use",
+        ((" or asyncio.get_running_loop().time() >= self._lot.until", ""),),
+    ),
+    Mutation(
+        "stock lasts from the answer of its flush",
+        "counters.stock:Stock.put",
+        (("until = sent_at +", "until = asyncio.get_running_loop().time() +"),),
+    ),
+    Mutation(
+        "fence at the recount",
+        "counters.healing:Healer._counted_from_ms",
+        ((" - int(self._settings.quiet_s * 500)", ""),),
+    ),
+    Mutation(
+        "fence compared with the newest record of a batch",
+        "counters.settlement:_sum",
+        (("oldest_ms=min(", "oldest_ms=max("),),
+    ),
+    Mutation(
+        "insert that the deadline cut off counts as not written",
+        "counters.writer:EntryWriter._insert",
+        (
+            (
+                "except (OutcomeUnknownError, TimeoutError):",
+                "except TimeoutError:\n            return ticket.entry.amount\n        except OutcomeUnknownError:",
+            ),
+        ),
+    ),
+    Mutation(
+        "backlog writes what is out of time",
+        "counters.backlog:Backlog._take",
+        (("if ticket.may_be_written(now):", "if True:"),),
+    ),
+    Mutation(
+        "unprocessed entry answered as stored",
+        "counters.backlog:Backlog._send",
+        (("left.append(ticket)", "ticket.store()"),),
+    ),
+    Mutation(
+        "hybrid admits from a look of any age",
+        "counters.lane:Lane._may_trust",
+        (("        return False\n", "        pass\n"),),
+    ),
+    Mutation(
+        "limit set whatever its version",
+        "counters.memory:MemoryStore.set_terms",
+        (("counter.terms_version != change.seen_version", "False"),),
+    ),
+    Mutation(
+        "change in doubt made again on what is newer",
+        "counters.changes:compare_and_set",
+        (("        if in_doubt:\n", "        if False:\n"),),
+    ),
+    Mutation(
+        "own lane not told of a limit",
+        "counters.accounts:Accounts._change_terms",
+        (("self._lanes.learn(changed)", "pass"),),
+    ),
+    Mutation(
+        "entry renamed whatever its name is by now",
+        "counters.memory:MemoryStore.rename_entry",
+        (("or entry.name_nonce != seen.name_nonce", ""),),
+    ),
+    Mutation(
+        "account renamed whatever its name is by now",
+        "counters.memory:MemoryStore.rename_account",
+        (("or account.username_nonce != seen.username_nonce", ""),),
+    ),
+    Mutation(
+        "delete takes any entry of its id",
+        "counters.memory:MemoryStore.delete_entry",
+        (("or not entry.is_same(seen)", ""),),
+    ),
+    Mutation(
+        "entry of another create taken for one's own",
+        "counters.writer:EntryWriter._look_for",
+        (("found.is_same(ticket.entry)", "found.created_at_ms == ticket.entry.created_at_ms"),),
+    ),
+    Mutation(
+        "closed counter keeps its limit",
+        "counters.memory:MemoryStore.close_counter",
+        (("counter, limit=0,", "counter,"),),
+    ),
+    Mutation(
+        "closed counter takes a limit",
+        "counters.memory:MemoryStore.set_terms",
+        (("counter.is_closed or", ""),),
+    ),
+    Mutation(
+        "closed counter refuses by its limit",
+        "counters.lane:Lane._flush_batch",
+        (("if counter.is_closed:", "if False:"),),
+    ),
+    Mutation(
+        "account gone while entries are under way",
+        "counters.accounts:Accounts._delete_closed",
+        (("(is_over or await self._empties(counter, deadline))", "True"),),
+    ),
+    Mutation(
+        "deletion of a hybrid account ends when its counter is zero",
+        "counters.accounts:Accounts._empties",
+        (("counter.enforcement is not Enforcement.STRICT", "False"),),
+    ),
+    Mutation(
+        "deletion over as soon as it begins",
+        "counters.healing:Healer.is_over",
+        ((">= self._ends_s(counter) * 1000", ">= 0"),),
+    ),
+    Mutation(
+        "reserved entry counted again in a counter that became hybrid",
+        "counters.lane:Lane._commit",
+        (
+            (
+                "granted, is_reserved=True)",
+                "granted, is_reserved=outcome.counter.enforcement is not Enforcement.HYBRID)",
+            ),
+        ),
+    ),
+    Mutation(
+        "hybrid counter strict at once",
+        "counters.accounts:_next_enforcement",
+        (("return Enforcement.TIGHTENING if", "return Enforcement.STRICT if"),),
+    ),
+    Mutation(
+        "tightening counter lets creates in",
+        "counters.admission:admit",
+        (("counter.enforcement is Enforcement.TIGHTENING", "False"),),
+    ),
+    Mutation(
+        "tightening ends after the quiet of a strict counter",
+        "counters.healing:Healer.quiet_in_s",
+        (("self._ends_s(counter) if is_tightening else ", ""),),
+    ),
+    Mutation(
+        "release ahead of a hybrid delete counts in a strict counter",
+        "counters.memory:MemoryStore.change_counter",
+        (("change.enforcement is not None and", "False and"),),
+    ),
+    Mutation(
+        "hybrid lane that cannot read admits from a look of any age",
+        "counters.lane:Lane._view",
+        (("self._seen_at > self._healer.quiet_s / 2", "self._seen_at > 1e9"),),
+    ),
+    Mutation(
+        "deleted account may be made by a late try",
+        "counters.memory:MemoryStore.create_account",
+        (("or account.id in self._deleted", ""),),
     ),
 )
 

@@ -10,7 +10,7 @@ from tests.simulation.options import draw_options
 from tests.simulation.shrink import Shrinker
 from tests.simulation.simulation import run
 
-_SEEDS_MAX: Final = 1000
+_SEEDS_MAX: Final = 2000
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
