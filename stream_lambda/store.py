@@ -167,8 +167,9 @@ def _decode(value: "AttributeValueTypeDef") -> Mark | None:
     """Return a mark; None when it cannot be read."""
     mark = value.get("M", {})
     sequence = mark.get(MARK_SEQUENCE, {})
-    # Not ``whole_number``: it has more digits than a count may have.
-    digits = sequence.get("N") or sequence.get("S") or ""
+    text = sequence.get("S", "")
+    # Not ``whole_number``: it has more digits than a count may have. Text of another width would not compare.
+    digits = sequence.get("N") or (text if len(text) == SEQUENCE_DIGITS_MAX else "")
     at_ms = whole_number(mark.get(MARK_AT, {}).get("N"))
     return Mark(int(digits), at_ms) if digits.isascii() and digits.isdigit() and at_ms is not None else None
 

@@ -26,6 +26,8 @@ CANNOT_BE_SETTLED = [
     Damage("marks", {"M": {SHARD: {"S": "x"}}}),
     Damage("marks", {"M": {SHARD: {"M": {}}}}),
     Damage("marks", {"M": {SHARD: {"M": {"s": {"S": "x"}, "t": {"N": "1"}}}}}),
+    # Text without its leading zeros is above every sequence number.
+    Damage("marks", {"M": {SHARD: {"M": {"s": {"S": "5"}, "t": {"N": "1"}}}}}),
     Damage("counted_from", {"S": "now"}),
 ]
 CAN_BE_SETTLED = [
