@@ -15,6 +15,7 @@ from counters.errors import CounterDamagedError
 from counters.keys import CounterKey, PrimaryKey
 from counters.model import Account, Counter, Enforcement, Entry
 from counters.numbers import WHOLE_MAX, whole_number
+from counters.settlement import SEQUENCE_DIGITS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -249,12 +250,13 @@ class _Reading:
 
 
 def _is_mark(value: AttributeValueTypeDef) -> bool:
-    """Tell whether a value is a mark: the sequence number is a number, or text of digits when it is a long one."""
+    """Tell whether a value is a mark: the sequence number is a number, or text of one width when it is a long one."""
     try:
         mark = value["M"]
         sequence = mark[keys.MARK_SEQUENCE]
         digits: str = sequence["N"] if "N" in sequence else sequence["S"]
+        has_width = "N" in sequence or len(digits) == SEQUENCE_DIGITS_MAX
         at_ms = int(mark[keys.MARK_AT]["N"])
     except (KeyError, ValueError):
         return False
-    return digits.isdigit() and digits.isascii() and -WHOLE_MAX <= at_ms <= WHOLE_MAX
+    return has_width and digits.isdigit() and digits.isascii() and -WHOLE_MAX <= at_ms <= WHOLE_MAX

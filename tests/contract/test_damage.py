@@ -40,6 +40,7 @@ COUNTER_DAMAGE: list[Damage] = [
     Damage("marks", {"L": []}),
     Damage("marks", {"M": {"shard": {"S": "x"}}}),
     Damage("marks", {"M": {"shard": {"M": {}}}}),
+    Damage("marks", {"M": {"shard": {"M": {"s": {"S": "7"}, "t": {"N": "1"}}}}}),
 ]
 ENTRY_DAMAGE: list[Damage] = [
     Damage("amount", {"S": "x"}),
@@ -155,6 +156,11 @@ class DamageContract:
         assert (after.unreadable, after.touched_at_ms) == (("slots",), factories.NOW_MS + 5)
         await store.touch_damaged_counter(before, factories.NOW_MS + 9)
         assert await read_damaged(store, key) == after
+
+    async def test_a_mark_of_a_long_sequence_number_is_no_damage(self, store: Store, hand: Hand) -> None:
+        key = await make_counter(store)
+        hand.set_counter(key, "marks", {"M": {"shard": {"M": {"s": {"S": "7".zfill(64)}, "t": {"N": "1"}}}}})
+        assert await store.read_counter(key) is not None
 
     @pytest.mark.parametrize(("text", "number"), [("1E+2", 100), ("2.0", 2), ("-3", -3)])
     async def test_a_number_in_another_notation_is_that_number(
