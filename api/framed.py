@@ -11,7 +11,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from api.exchanges import REQUEST_ID_HEADER
-from api.framing import HEAD_BYTES_MAX, HEADERS_MAX, TOO_MANY, Inbox, RefusedError, check_method, without_offers
+from api.framing import (
+    HEAD_BYTES_MAX,
+    HEADERS_MAX,
+    TOO_MANY,
+    Inbox,
+    RefusedError,
+    check_method,
+    is_host,
+    without_offers,
+)
 from api.requests import BODY_BYTES_MAX
 from api.schemas.problems import ProblemKind
 
@@ -37,7 +46,7 @@ _ALONE_BYTES_MAX: Final = 65_536
 _BODY_TOO_LONG: Final = f"The body must not be longer than {BODY_BYTES_MAX} bytes."
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
-_NOTED: Final = frozenset({b"transfer-encoding", b"expect", REQUEST_ID_HEADER})
+_NOTED: Final = frozenset({b"host", b"transfer-encoding", b"expect", REQUEST_ID_HEADER})
 
 
 class _UpgradeOfferedError(Exception):
@@ -91,6 +100,7 @@ class FramedProtocol(HttpToolsProtocol):
         self._length = 0
         self._coding: bytes | None = None
         self._expects_100 = False
+        self._has_host = False
         self._proposed_id: bytes | None = None
         self._body_taken = 0
 
@@ -230,6 +240,11 @@ class FramedProtocol(HttpToolsProtocol):
             if self._coding is not None or value.strip().lower() != b"chunked":
                 self._object(ProblemKind.MALFORMED_REQUEST, "The only Transfer-Encoding here is chunked, once.")
             self._coding = value
+        elif name == b"host":
+            # The framework would fail at it where it needs the request's whole address.
+            if self._has_host or not is_host(value):
+                self._object(ProblemKind.MALFORMED_REQUEST, "Host must be one host, with a port or without.")
+            self._has_host = True
         elif name == b"expect":
             self._expects_100 = value.lower() == b"100-continue"
         elif self._proposed_id is None:

@@ -6,6 +6,8 @@ most.
 """
 
 import re
+from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import Final
 
 from api.schemas.problems import ProblemKind
@@ -17,6 +19,11 @@ TOO_MANY: Final = f"There must not be more than {HEADERS_MAX} headers."
 _TOO_LONG: Final = f"Request line and headers must not be longer than {HEAD_BYTES_MAX} bytes."
 _METHOD_SO_FAR: Final = re.compile(rb"[A-Z-]+(?: |\Z)|\r?\Z")
 _REQUEST_LINE: Final = re.compile(rb"[^\r\n]* HTTP/1\.[01]\r\n")
+_HOST: Final = re.compile(
+    rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::(?P<port>[0-9]{0,5}))?\s*"
+)
+_HOSTS_CACHED: Final = 256
+_PORT_MAX: Final = 65_535
 _OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -98,6 +105,20 @@ class Inbox:
         else:
             self._start = end
         return piece
+
+
+@lru_cache(_HOSTS_CACHED)
+def is_host(value: bytes) -> bool:
+    """Tell whether this can be a Host header: a name or an address, with a port or without; it may be empty."""
+    match = _HOST.fullmatch(value)
+    if match is None or int(match["port"] or 0) > _PORT_MAX:
+        return False
+    if match["ipv6"] is not None:
+        try:
+            IPv6Address(match["ipv6"].decode())
+        except ValueError:
+            return False
+    return True
 
 
 def check_method(head: bytes) -> None:

@@ -49,6 +49,8 @@ _AMBIGUOUS: Final = (
     b"X: a\r\n" * 101,
     b"Content-Length: 16385\r\n",
     b": nameless\r\n",
+    b"Host: h:ere\r\n",
+    b"Host: here\r\nHost: there\r\n",
     b"colonless\r\n",
 )
 _HEADLESS: Final = (

@@ -212,6 +212,30 @@ async def test_half_a_line_end_between_requests_is_refused(message: bytes, half:
         assert wire.statuses == [200, 400]
 
 
+@pytest.mark.parametrize(
+    "host",
+    [b"h:ere", b"here:65536", b"here:123456", b"[::1", b"[:::]:80", b"[z]", b"he re", b"h\xe4re", b"a/b", b"a@b"],
+)
+async def test_a_host_that_is_none_is_refused(host: bytes) -> None:
+    app, wire = await send(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert app.requests == []
+    assert problem(wire)["detail"] == "Host must be one host, with a port or without."
+
+
+async def test_two_hosts_are_refused() -> None:
+    app, wire = await send(GET + b"Host: there\r\n\r\n")
+    assert app.requests == []
+    assert problem(wire)["status"] == 400
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"here", b"here:", b"a_b.c-d:8000", b"127.0.0.1:80", b"[::1]", b"[fe80::1.2.3.4]:65535", b"here "]
+)
+async def test_a_host_is_taken(host: bytes) -> None:
+    app, _ = await send(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert app.lines == ["GET /"]
+
+
 async def test_trailers_do_not_become_headers() -> None:
     app, _ = await send(HEAD + CHUNKED + b"\r\n0\r\nX-Role: admin\r\nExpect: 100-continue\r\n\r\n")
     assert [name for name, _ in app.headers[0]] == [b"host", b"transfer-encoding"]
