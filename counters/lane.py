@@ -95,7 +95,7 @@ class Lane:
         self._give_back_timer: asyncio.TimerHandle | None = None
         self._next_flush_at = -math.inf
         self._seen: Counter | None = None
-        self._seen_at = 0.0
+        self._seen_at = -math.inf
         self._flushed_at = -math.inf
         self._refusals = Refusals(key, healer)
         self._worker: asyncio.Task[None] | None = None
@@ -157,15 +157,18 @@ class Lane:
         flushed_s = asyncio.get_running_loop().time() - self._flushed_at
         if self._seen is not None and flushed_s < self._healer.quiet_s / 2:
             return self._seen
+        asked_at = asyncio.get_running_loop().time()
         counter = await repeat(lambda: self._store.read_counter(self._key), deadline, self._random)
         if counter is None:
             raise AccountNotFoundError(self._key.account_id)
-        self._learn(counter)
+        self._learn(counter, asked_at)
         return counter
 
     def learn(self, counter: Counter) -> None:
-        """Plan with a counter that was seen outside this lane: a new limit holds from the next create on."""
+        """Plan with a counter whose terms were changed outside this lane: a new limit holds from the next create on."""
         self._learn(counter)
+        # Reserved under the terms of before; a create that comes now is judged by the new ones.
+        self._give_back()
 
     async def drain(self) -> None:
         """Wait until everything that was let in is flushed and written."""
@@ -315,6 +318,7 @@ class Lane:
 
     async def _commit(self, counter: Counter, granted: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> float:
         """Write the one change that carries these reservations and adjustments; return what ``_flush`` does."""
+        sent_at = asyncio.get_running_loop().time()
         follows = any(one.epoch is not None for one in adjustments)
         amount = sum(ticket.entry.amount for ticket in granted)
         ahead = 0
@@ -328,7 +332,6 @@ class Lane:
             enforcement=Enforcement.HYBRID if any(one.epoch is None for one in adjustments) else None,
             at_ms=self._clock(),
         )
-        sent_at = asyncio.get_running_loop().time()
         try:
             outcome = await self._store.change_counter(self._key, change)
         except NotAppliedError:
@@ -345,8 +348,8 @@ class Lane:
             self._end(granted, adjustments, error)
             return 0.0
         if isinstance(outcome, Changed):
-            self._learn(outcome.counter)
-            self._flushed_at = self._seen_at
+            self._learn(outcome.counter, sent_at)
+            self._flushed_at = sent_at
             self._finish(adjustments)
             self._keep(outcome.counter, ahead, sent_at)
             # As the flush was planned: the counter may have become hybrid meanwhile.
@@ -358,7 +361,7 @@ class Lane:
             if outcome.counter.revision < counter.revision:
                 # By hand, as no flush and no healing takes the revision back.
                 self._seen = None
-            self._learn(outcome.counter)
+            self._learn(outcome.counter, sent_at)
             self._put_back(granted, adjustments)
         return self._pace.after_success_s()
 
@@ -368,12 +371,16 @@ class Lane:
         if ahead:
             until = self._stock.put(counter, ahead, sent_at)
             self._give_back_timer = asyncio.get_running_loop().call_at(until, self._give_back)
+        if counter is not self._seen:
+            # Its terms were changed while the answer was on its way.
+            self._give_back()
 
     async def _view(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> Counter | None:
         """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""
         seen = self._seen
         if seen is not None and self._may_trust(seen, tickets, adjustments):
             return seen
+        asked_at = asyncio.get_running_loop().time()
         try:
             counter = await self._store.read_counter(self._key)
         except (NotAppliedError, OutcomeUnknownError):
@@ -387,7 +394,7 @@ class Lane:
             # Hybrid callers prefer being let in by an old look to no answer; it is no reason to refuse.
             return seen
         if counter is not None:
-            self._learn(counter)
+            self._learn(counter, asked_at)
         return counter
 
     def _may_trust(self, seen: Counter, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
@@ -462,13 +469,20 @@ class Lane:
         self._put_back(tickets, [])
         self._wake()
 
-    def _learn(self, counter: Counter) -> None:
+    def _learn(self, counter: Counter, asked_at: float = -math.inf) -> None:
+        """Plan with this counter from now on, unless a newer one is known.
+
+        Args:
+            counter: As it was seen.
+            asked_at: Event loop time, in seconds, just before it was asked for: however late the answer is looked at,
+                the counter was so after that. Left out where nobody knows.
+        """
         seen = self._seen
         if seen is not None and (counter.revision, counter.terms_version) < (seen.revision, seen.terms_version):
             # A read that was overtaken by a flush or by a change of the limit.
             return
         self._seen = counter
-        self._seen_at = asyncio.get_running_loop().time()
+        self._seen_at = max(self._seen_at, asked_at)
 
     def _start_write(self, counter: Counter, tickets: Sequence[Ticket], *, is_reserved: bool) -> None:
         """Write granted entries in the background, while the next flush already runs."""

@@ -6,7 +6,7 @@ import pytest
 
 from counters.errors import InvalidInputError, LimitReachedError, OverloadedError
 from counters.keys import CounterKey
-from counters.model import Enforcement
+from counters.model import Counter, Enforcement
 from tests.callers import creates, outcomes_of
 from tests.engines import make_account
 from tests.healing import LATENCY_S, QUIET_S, fill, make_engine, stick_releases
@@ -98,6 +98,46 @@ async def test_a_process_that_cannot_see_the_change_stops_letting_creates_in() -
     with pytest.raises(OverloadedError):
         await cut_off.entries.create(key, "by too old a look")
     assert store.total(key) == 4
+
+
+class PausedStore(WatchedStore):
+    """The process stands still once between the arrival of a counter that it read and the look at it."""
+
+    def __init__(self) -> None:
+        super().__init__(LATENCY_S)
+        self.pause_s = 0.0
+        self.resumed = asyncio.Event()
+
+    async def read_counter(self, key: CounterKey) -> Counter | None:
+        """See ``Store``."""
+        counter = await super().read_counter(key)
+        if self.pause_s:
+            pause_s, self.pause_s = self.pause_s, 0.0
+            await asyncio.sleep(pause_s)
+            self.resumed.set()
+        return counter
+
+
+@in_virtual_time
+async def test_a_process_that_stood_still_with_a_look_in_its_hand_lets_nobody_in_by_it() -> None:
+    store = PausedStore()
+    engine, paused = make_engine(store), make_engine(store, seed=1)
+    key = await make_account(engine, limit=5, enforcement=Enforcement.HYBRID)
+    await fill(engine, key, 4)
+    await asyncio.sleep(FLUSHED_S)
+    store.pause_s = TIGHTENING_S + 10
+    late = asyncio.create_task(paused.entries.create(key, "from before the pause"))
+    await asyncio.sleep(FLUSHED_S)
+    await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
+    await asyncio.sleep(TIGHTENING_S)
+    await fill(engine, key, 1)
+    assert enforcement_of(store, key) is Enforcement.STRICT
+    with pytest.raises(OverloadedError):
+        await late
+    await store.resumed.wait()
+    created, refused = await outcomes_of(creates(paused.entries, key, 3))
+    assert (len(created), {type(error) for error in refused}) == (0, {LimitReachedError})
+    assert store.counter(key).best_effort == store.total(key) == 5
 
 
 @in_virtual_time

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from counters.errors import AccountNotFoundError, ChangeConflictError, LimitReachedError, OverloadedError
 from counters.keys import CounterKey
 from counters.model import Enforcement
+from counters.stock import StockSettings
 from tests.callers import LATENCY_S, creates, outcomes_of
 from tests.engines import ENFORCEMENTS, make_account, make_engine
 from tests.late import LATE_S, delay_next
@@ -44,6 +46,37 @@ class TestLimitHoldsAtOnce:
                 await engine.entries.create(key, "refused")
 
         history()
+
+    @in_virtual_time
+    async def test_a_lowering_holds_for_what_was_reserved_ahead(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=1_000_000)
+        for _ in range(5):
+            await asyncio.gather(*creates(engine.entries, key, 100))
+        assert engine._lanes.open(key)._stock.size
+        await engine.accounts.update(key.account_id, limit=0)
+        with pytest.raises(LimitReachedError):
+            await engine.entries.create(key, "refused")
+        await engine.drain()
+        assert store.counter(key).best_effort == store.total(key) == 500
+
+    @in_virtual_time
+    async def test_a_lowering_holds_for_what_a_flush_reserved_ahead_whose_answer_it_overtook(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, limit=1_000_000)
+        await asyncio.gather(*creates(engine.entries, key, 1000))
+        await asyncio.sleep(2 * StockSettings().lasts_s)
+        flush = asyncio.create_task(engine.entries.create(key, "with a stock"))
+        await asyncio.sleep(0.7 * LATENCY_S)
+        assert store.counter(key).best_effort > 1001
+        lowered = msgspec.structs.replace(store.counter(key), limit=0, terms_version=1)
+        store._counters[key] = lowered
+        engine._lanes.learn(lowered)
+        await flush
+        with pytest.raises(LimitReachedError):
+            await engine.entries.create(key, "refused")
 
     @in_virtual_time
     async def test_a_read_that_was_overtaken_by_a_raise_does_not_bring_the_old_limit_back(self) -> None:
