@@ -120,9 +120,13 @@ class Accounts:
         view = await self._get(account_id, deadline)
         account: Account | None = view.account
         counter: Counter | DamagedCounter | None = view.counter
+        changes_terms = limit is not None or enforcement is not None
+        if changes_terms:
+            # Checked before anything is changed.
+            _next_enforcement(_sound(view), enforcement)
         if username is not None:
             account = await self._rename(view.account, username, deadline)
-        if limit is not None or enforcement is not None:
+        if changes_terms:
             counter = await self._update_terms(_sound(view), limit, enforcement, deadline)
         return _found(account_id, account, counter)
 

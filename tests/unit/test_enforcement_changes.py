@@ -191,7 +191,8 @@ async def test_what_is_so_already_is_not_written_and_tightening_cannot_be_asked_
     await engine.accounts.update(key.account_id, enforcement=Enforcement.STRICT)
     assert store.calls["set_terms"] == 0
     with pytest.raises(InvalidInputError, match="must be strict or hybrid"):
-        await engine.accounts.update(key.account_id, enforcement=Enforcement.TIGHTENING)
+        await engine.accounts.update(key.account_id, username="eve", enforcement=Enforcement.TIGHTENING)
+    assert (await engine.accounts.get(key.account_id)).account.username == "ada"
     await engine.accounts.update(key.account_id, enforcement=Enforcement.HYBRID)
     for wanted in (Enforcement.STRICT, Enforcement.STRICT, Enforcement.TIGHTENING):
         view = await engine.accounts.update(key.account_id, enforcement=wanted)
