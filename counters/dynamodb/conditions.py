@@ -73,6 +73,13 @@ def is_still(attribute: str, seen: items.Value | None) -> Condition:
     return Condition(f"#{attribute} = :seen_{attribute}", names, {f":seen_{attribute}": seen})
 
 
+def is_terms_version(version: int) -> Condition:
+    """Return the condition that a counter's terms have this version; terms that were never changed may have none."""
+    attribute, value = f"#{keys.TERMS_VERSION}", f":seen_{keys.TERMS_VERSION}"
+    text = f"{attribute} = {value}" if version else f"(attribute_not_exists({attribute}) OR {attribute} = {value})"
+    return Condition(text, {attribute: keys.TERMS_VERSION}, {value: items.number(version)})
+
+
 def is_still_entry(seen: Entry) -> Condition:
     """Return the condition that an entry is the one that was seen, renamed at most."""
     created_at: items.Value | None = items.number(seen.created_at_ms)

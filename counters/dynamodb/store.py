@@ -191,20 +191,16 @@ class DynamoStore:
             values[":counted_from"] = items.number(healing.counted_from_ms)
             assignments += ["#eventual = :total", "#counted_from = :counted_from"]
         if healing.tightened_version is not None:
-            names |= {"#enforcement": keys.ENFORCEMENT, "#terms_version": keys.TERMS_VERSION}
-            values |= {
-                ":strict": items.string(Enforcement.STRICT),
-                ":tightened_version": items.number(healing.tightened_version),
-            }
-            condition += " AND #terms_version = :tightened_version"
+            is_same_change = conditions.is_terms_version(healing.tightened_version)
+            names |= {"#enforcement": keys.ENFORCEMENT, **is_same_change.names}
+            values |= {":strict": items.string(Enforcement.STRICT), **is_same_change.values}
+            condition += f" AND {is_same_change.text}"
             assignments.append("#enforcement = :strict")
         update = f"ADD #epoch :one, #revision :one SET {', '.join(assignments)}"
         return await self._update_counter(key, update, condition, names, values)
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
-        # A counter whose terms were never changed has no version.
-        seen_version = items.number(change.seen_version) if change.seen_version else None
         terms = {
             keys.TERMS_VERSION: items.number(change.seen_version + 1),
             keys.TERMS_NONCE: items.string(change.nonce),
@@ -218,7 +214,7 @@ class DynamoStore:
         condition = conditions.all_of(
             conditions.EXISTS,
             conditions.is_still(keys.CLOSED_AT, None),
-            conditions.is_still(keys.TERMS_VERSION, seen_version),
+            conditions.is_terms_version(change.seen_version),
         )
         item = await self._set(keys.counter_key(key), terms, condition)
         return items.read_counter(key, item) if item else None

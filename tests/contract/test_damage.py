@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import boto3
+import msgspec
 import pytest
 
 from counters import keys
@@ -11,7 +12,7 @@ from counters.dynamodb import open_store
 from counters.errors import CounterDamagedError
 from counters.keys import SERVICES, CounterKey
 from counters.memory import MemoryStore
-from counters.model import Changed, Counter
+from counters.model import Changed, Counter, Enforcement
 from counters.store import Store
 from stack.provision import create_table
 from tests import factories
@@ -169,6 +170,24 @@ class DamageContract:
         key = await make_counter(store)
         hand.set_counter(key, "best_effort", {"N": text})
         assert (await self.read(store, key)).best_effort == number
+
+    async def test_a_version_of_zero_is_that_of_terms_that_were_never_changed(self, store: Store, hand: Hand) -> None:
+        for version in (None, "0", "0.0"):
+            key = await make_counter(store)
+            hand.set_counter(key, "terms_version", None if version is None else {"N": version})
+            changed = await store.set_terms(key, factories.terms(7))
+            assert changed is not None
+            assert (changed.limit, changed.terms_version) == (7, 1)
+
+    async def test_a_healing_ends_a_tightening_that_a_hand_wrote(self, store: Store, hand: Hand) -> None:
+        for version in (None, "0"):
+            key = await make_counter(store)
+            hand.set_counter(key, "enforcement", {"S": "tightening"})
+            hand.set_counter(key, "terms_version", None if version is None else {"N": version})
+            healing = msgspec.structs.replace(factories.healing(4, revision=0), tightened_version=0)
+            outcome = await store.heal_counter(key, healing)
+            assert isinstance(outcome, Changed)
+            assert (outcome.counter.enforcement, outcome.counter.best_effort) == (Enforcement.STRICT, 4)
 
     async def test_a_damaged_entry_is_listed_counts_and_can_be_renamed_and_deleted(
         self, store: Store, hand: Hand
