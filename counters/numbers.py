@@ -10,6 +10,9 @@ from typing import Final
 WHOLE_MAX: Final = 10**18 - 1
 """The largest whole number that is read. It is far above any count, and JSON writes it in 64 bits."""
 
+AMOUNT_MAX: Final = 10**9
+"""The largest amount of an entry that is read, so that no ledger's total gets beyond ``WHOLE_MAX``."""
+
 _DIGITS_MAX: Final = len(str(WHOLE_MAX))
 _PLAIN: Final = re.compile(rf"-?[0-9]{{1,{_DIGITS_MAX}}}")
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from counters.keys import AMOUNT, ENTRIES_PREFIX, PK, parse_entries_pk
-from counters.numbers import whole_number
+from counters.numbers import AMOUNT_MAX, whole_number
 from counters.settlement import SEQUENCE_DIGITS_MAX, EntryChange
 
 ONLY_SHARD: Final = "only"
@@ -107,8 +107,8 @@ def _parse_change(record: object, pk: str, image: str, sign: int) -> EntryChange
     if sequence is None or not _SEQUENCE.fullmatch(sequence):
         return Malformed(record, "no whole sequence number")
     amount = whole_number(_text_at(record, "dynamodb", image, AMOUNT, "N"))
-    if amount is None or amount < 1:
-        return Malformed(record, "no positive whole amount")
+    if amount is None or not 1 <= amount <= AMOUNT_MAX:
+        return Malformed(record, f"no whole amount from 1 to {AMOUNT_MAX}")
     at_s = _time_of(record)
     if at_s is None:
         return Malformed(record, "no creation time")

@@ -14,7 +14,7 @@ from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry
 from counters.errors import CounterDamagedError
 from counters.keys import CounterKey, PrimaryKey
 from counters.model import Account, Counter, Enforcement, Entry
-from counters.numbers import WHOLE_MAX, whole_number
+from counters.numbers import AMOUNT_MAX, WHOLE_MAX, whole_number
 from counters.settlement import SEQUENCE_DIGITS_MAX
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def read_entry(item: Item) -> Entry:
     reading = _Reading(item)
     entry = Entry(
         id=item[keys.SK]["S"],
-        amount=reading.whole(keys.AMOUNT, 1, instead=1),
+        amount=reading.whole(keys.AMOUNT, 1, AMOUNT_MAX, instead=1),
         name=reading.text(keys.NAME),
         created_at_ms=reading.time_ms(keys.CREATED_AT),
         nonce=reading.text_or_none(keys.NONCE),

@@ -48,6 +48,7 @@ ENTRY_DAMAGE: list[Damage] = [
     Damage("amount", {"N": "0"}),
     Damage("amount", {"N": "-1"}),
     Damage("amount", {"N": "1.5"}),
+    Damage("amount", {"N": str(10**9 + 1)}),
     Damage("amount", None),
     Damage("name", {"N": "1"}),
     Damage("name", None),

@@ -280,3 +280,14 @@ def test_random_damage_is_repaired_to_the_ledger() -> None:
             assert len((await engine.entries.page(key, 10, None)).items) == 3
 
     history()
+
+
+@in_virtual_time
+async def test_amounts_that_no_total_could_hold_do_not_keep_a_counter_from_healing() -> None:
+    store = WatchedStore()
+    engine, key = await make_used(store)
+    for entry in (await engine.entries.page(key, 2, None)).items:
+        MemoryHand(store).set_entry(key, entry.id, "amount", {"N": "9" * 18})
+    diagnosis = await engine.healer.reconcile(key)
+    assert (diagnosis.total, diagnosis.unreadable) == (3, 2)
+    await engine.entries.create(key, "goes on")

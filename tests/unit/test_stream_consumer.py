@@ -164,7 +164,7 @@ async def test_malformed_records_become_dead_letters_and_the_others_count(bench:
     await bench.consume(event)
     assert await bench.eventual() == -1
     assert bench.dead_letters.letters == [
-        (Malformed(event["Records"][0], "no positive whole amount"), "1789999000000-f55eea83"),
+        (Malformed(event["Records"][0], "no whole amount from 1 to 1000000000"), "1789999000000-f55eea83"),
         (Malformed(event["Records"][1], "unknown form of partition key"), "1789999000000-f55eea83"),
     ]
 
@@ -176,7 +176,7 @@ async def test_malformed_records_are_counted_in_a_metric(bench: Bench, caplog: p
     assert name == "malformed"
     assert fields == {
         **IDS,
-        "reasons": {"no positive whole amount": 1, "unknown form of partition key": 1},
+        "reasons": {"no whole amount from 1 to 1000000000": 1, "unknown form of partition key": 1},
         "_aws": {
             "Timestamp": NOW_MS,
             "CloudWatchMetrics": [

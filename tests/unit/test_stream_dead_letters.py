@@ -53,13 +53,18 @@ def attributes_of(message: "MessageTypeDef") -> dict[str, str]:
 async def test_letter_is_the_record_as_it_came_with_its_reason_and_shard(queue: Queue) -> None:
     record = events.load("aws_window")["Records"][0]
 
-    await queue.dead_letters.send(Malformed(record, "no positive whole amount"), "shard-1")
+    await queue.dead_letters.send(Malformed(record, "no whole amount from 1 to 1000000000"), "shard-1")
 
     (message,) = queue.receive()
     assert json.loads(message["Body"]) == record
     attributes = attributes_of(message)
     assert len(attributes.pop("record_id")) == 64
-    assert attributes == {"reason": "no positive whole amount", "shard": "shard-1", "part": "1", "parts": "1"}
+    assert attributes == {
+        "reason": "no whole amount from 1 to 1000000000",
+        "shard": "shard-1",
+        "part": "1",
+        "parts": "1",
+    }
 
 
 @pytest.mark.parametrize("character", ["x", "é", "\x00", "😀", "\ud800"])

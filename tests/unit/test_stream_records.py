@@ -98,9 +98,9 @@ PARTS: dict[tuple[str, ...], str] = {
     KEY_TEXT: "no partition key",
     ("eventName",): "unknown event name",
     ("dynamodb", "SequenceNumber"): "no whole sequence number",
-    ("dynamodb", "NewImage"): "no positive whole amount",
-    ("dynamodb", "NewImage", "amount"): "no positive whole amount",
-    ("dynamodb", "NewImage", "amount", "N"): "no positive whole amount",
+    ("dynamodb", "NewImage"): "no whole amount from 1 to 1000000000",
+    ("dynamodb", "NewImage", "amount"): "no whole amount from 1 to 1000000000",
+    ("dynamodb", "NewImage", "amount", "N"): "no whole amount from 1 to 1000000000",
 }
 """The parts of a record that are needed, and what is said when one is missing or something else."""
 
@@ -137,14 +137,16 @@ def test_partition_key_that_is_not_one_of_ours_makes_a_record_malformed(pk: str)
     assert parse_record(record) == Malformed(record, "unknown form of partition key")
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "1.5", "1e-3", "NaN", " 1", "1_000", "²", "", str(10**18)])
+@pytest.mark.parametrize(
+    "amount", ["0", "-1", "1.5", "1e-3", "NaN", " 1", "1_000", "²", "", str(10**9 + 1), str(10**18)]
+)
 @pytest.mark.parametrize(("event_name", "image"), [("INSERT", "NewImage"), ("REMOVE", "OldImage")])
 def test_amount_that_is_no_positive_whole_number_makes_a_record_malformed(
     event_name: str, image: str, amount: str
 ) -> None:
     record = recorded(event_name)
     record["dynamodb"][image]["amount"]["N"] = amount
-    assert parse_record(record) == Malformed(record, "no positive whole amount")
+    assert parse_record(record) == Malformed(record, "no whole amount from 1 to 1000000000")
 
 
 def test_a_number_in_another_notation_is_that_number() -> None:
@@ -157,10 +159,10 @@ def test_a_number_in_another_notation_is_that_number() -> None:
 
 def test_largest_amount_is_exact() -> None:
     record = recorded("REMOVE")
-    record["dynamodb"]["OldImage"]["amount"]["N"] = str(10**18 - 1)
+    record["dynamodb"]["OldImage"]["amount"]["N"] = str(10**9)
     change = parse_record(record)
     assert isinstance(change, EntryChange)
-    assert change.delta == -(10**18 - 1)
+    assert change.delta == -(10**9)
 
 
 @pytest.mark.parametrize("sequence", ["", "-1", "1.5", "0x10", "٣", "9" * 65, "0" * 65])
@@ -210,7 +212,7 @@ def test_malformed_record_is_kept_as_it_came_and_holds_up_no_other() -> None:
 
     batch = parse_records(records)
 
-    assert batch.malformed == [Malformed(untouched, "no positive whole amount")]
+    assert batch.malformed == [Malformed(untouched, "no whole amount from 1 to 1000000000")]
     assert len(batch.changes) == 2
 
 
