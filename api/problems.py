@@ -91,7 +91,8 @@ def _invalid_input(request: Request[None, None, State], error: Exception) -> Res
         known = [FieldProblem(error.field, error.reason)]
     elif isinstance(error, InvalidFieldsError):
         known = error.faults
-    faults += [fault for fault in known if fault.field not in {other.field for other in faults}]
+    found = {fault.field for fault in faults}
+    faults += [fault for fault in known if fault.field not in found]
     faults = faults[:FAULTS_MAX]
     detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults)
     return _problem(ProblemKind.INVALID_INPUT, detail, errors=faults)
