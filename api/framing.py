@@ -17,6 +17,10 @@ HEADERS_MAX: Final = 100
 
 TOO_MANY: Final = f"There must not be more than {HEADERS_MAX} headers."
 _TOO_LONG: Final = f"Request line and headers must not be longer than {HEAD_BYTES_MAX} bytes."
+_EMPTY_LINES_MAX: Final = 100
+"""So many that come together before a request. 64 MB of them kept the process busy for seconds."""
+
+_TOO_MANY_EMPTY: Final = f"There must not be more than {_EMPTY_LINES_MAX} empty lines before a request."
 _METHOD_SO_FAR: Final = re.compile(rb"[A-Z-]+(?: |\Z)|\r?\Z")
 _REQUEST_LINE: Final = re.compile(rb"[^\r\n]* HTTP/1\.[01]\r\n")
 _HOST: Final = re.compile(
@@ -76,9 +80,12 @@ class Inbox:
             RefusedError: It is too large, or what is here cannot become a head.
         """
         buffer = self._buffer
-        # Empty lines before a request line are ignored (RFC 9112, section 2.2).
+        # Empty lines before a request line are ignored (RFC 9112, section 2.2), but not without end.
+        most = self._start + 2 * _EMPTY_LINES_MAX
         while buffer.startswith(b"\r\n", self._start):
             self._start += 2
+            if self._start > most:
+                raise RefusedError(ProblemKind.HEAD_TOO_LARGE, _TOO_MANY_EMPTY)
         end = buffer.find(b"\r\n\r\n", self._start)
         if end < 0:
             _check_part(buffer[self._start :])

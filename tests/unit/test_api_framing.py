@@ -259,6 +259,14 @@ async def test_a_head_within_the_bounds_is_taken() -> None:
     assert len(app.headers[0]) == 100
 
 
+async def test_empty_lines_before_a_request_are_skipped_but_not_without_end() -> None:
+    app, wire = await send(b"\r\n" * 100 + GET + b"\r\n")
+    assert app.lines == ["GET /health"]
+    assert wire.statuses == [200]
+    _, wire = await send(b"\r\n" * 101)
+    assert problem(wire)["status"] == 431
+
+
 async def test_a_head_that_drips_is_refused_at_the_bound_as_well() -> None:
     app, wire = await send(b"GET / HTTP/1.1\r\nX: ", *[b"a" * 1000] * 33)
     assert app.requests == []
