@@ -347,6 +347,9 @@ class Lane:
         except (StoreRejectedError, CounterDamagedError) as error:
             self._end(granted, adjustments, error)
             return 0.0
+        if outcome.counter is not None and outcome.counter.revision < counter.revision:
+            # By hand, as no flush and no healing takes the revision back.
+            self._seen = None
         if isinstance(outcome, Changed):
             self._learn(outcome.counter, sent_at)
             self._flushed_at = sent_at
@@ -358,9 +361,6 @@ class Lane:
             self._end(granted, adjustments, AccountNotFoundError(self._key.account_id))
         else:
             # Somebody else changed the counter: plan again from what the refusal showed.
-            if outcome.counter.revision < counter.revision:
-                # By hand, as no flush and no healing takes the revision back.
-                self._seen = None
             self._learn(outcome.counter, sent_at)
             self._put_back(granted, adjustments)
         return self._pace.after_success_s()

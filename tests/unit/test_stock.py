@@ -16,6 +16,7 @@ from counters.stock import Stock, StockSettings
 from tests import factories
 from tests.callers import LATENCY_S, creates
 from tests.engines import make_account, make_engine, virtual_clock
+from tests.hands import MemoryHand
 from tests.stores import Fault, WatchedStore
 from tests.virtual_time import in_virtual_time
 
@@ -47,6 +48,15 @@ async def create_for(engine: Engine, key: CounterKey, seconds: float) -> int:
 
 class TestUnderLoad:
     """A lane in heavy use."""
+
+    @in_virtual_time
+    async def test_most_creates_wait_for_no_flush_after_a_hand_took_the_revision_back(self) -> None:
+        store, engine, key = await make_counter()
+        await create_for(engine, key, 2)
+        MemoryHand(store).set_counter(key, "revision", {"N": "0"})
+        flushes = store.calls["change_counter"]
+        made = await create_for(engine, key, 1)
+        assert (store.calls["change_counter"] - flushes) * 500 < made
 
     @in_virtual_time
     async def test_most_creates_wait_for_no_flush(self) -> None:
