@@ -229,6 +229,8 @@ def _rule(type_: object) -> str:
     """Return what a field of this type must be."""
     kind = inspect.type_info(type_)
     if isinstance(kind, inspect.Metadata):
+        if (kind.extra_json_schema or {}).get("readOnly"):
+            return "cannot be changed; leave it out"
         kind = kind.type
     rule = _RULES.get(_pattern(type_) or "", "must be text")
     match kind:

@@ -97,6 +97,14 @@ class TestUpdate:
         }
         assert (await api.get(f"/accounts/{account_id}")).json() == account
 
+    async def test_does_not_ask_for_text_where_a_number_cannot_be_changed(
+        self, api: Api, account_id: str, method: str
+    ) -> None:
+        bad = {"number_of_services": "0", "damaged": None, "created_at": 5, "id": 5}
+        response = await api.request(method, f"/accounts/{account_id}", json=bad)
+        errors = {error["field"]: error["reason"] for error in response.json()["errors"]}
+        assert errors == dict.fromkeys(bad, "cannot be changed; leave it out")
+
     async def test_changes_how_the_limit_is_kept(self, api: Api, account_id: str, method: str) -> None:
         for wanted, shown in (("hybrid", "hybrid"), ("strict", "tightening"), ("hybrid", "hybrid")):
             response = await api.request(method, f"/accounts/{account_id}", json={"enforcement": wanted})
