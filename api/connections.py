@@ -245,7 +245,12 @@ class Connection(FramedProtocol):
         self.transport.write(b"".join([*lines, b"\r\n", body]))
         self.transport.close()
         self._end(_LINGER_S)
-        _refused_log.note(status=kind.status, reason=detail, request_id=chosen.decode())
+        if kind is not ProblemKind.TOO_MANY_CONNECTIONS:
+            fields = {"status": kind.status, "reason": detail, "request_id": chosen.decode()}
+            if self._logs_answers:
+                logger.debug("request.refused", extra={"fields": fields})
+            else:
+                _refused_log.note(**fields)
 
     def _close(self) -> None:
         self.transport.close_now()

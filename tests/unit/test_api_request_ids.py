@@ -127,6 +127,16 @@ async def test_each_request_is_one_line_at_debug(capsys: pytest.CaptureFixture[s
     }
 
 
+async def test_each_refusal_is_one_line_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("DEBUG")
+    for proposed in (b"one", b"two"):
+        connection, _ = connect(Seen())
+        connection.data_received(b"POST / HTTP/1.1\r\nX-Request-Id: " + proposed + b"\r\nContent-Length: 99999\r\n\r\n")
+        await settle()
+    refused = [line for line in lines(capsys) if line["event"] == "request.refused"]
+    assert [(line["request_id"], line["status"]) for line in refused] == [("one", 413), ("two", 413)]
+
+
 async def test_a_request_is_no_line_at_info(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO")
     connection, wire = connect(Seen())
