@@ -188,16 +188,22 @@ class Accounts:
         check_id("account_id", account_id)
         deadline = self._deadline()
         key = CounterKey(account_id, SERVICES)
-        counter = await self._repeat(lambda: self._store.close_counter(key, self._clock()), deadline)
+        counter = await self._close(key, deadline)
         if counter is None:
-            # Where only the counter is missing, it is damaged.
-            counter = _sound(await self._get(account_id, deadline))
+            # Where only the counter is missing, it is damaged; unless it was repaired just now.
+            _sound(await self._get(account_id, deadline))
+            counter = await self._close(key, deadline)
+        if counter is None:
+            raise AccountNotFoundError(account_id)
         self._lanes.learn(counter)
         try:
             return await self._delete_closed(counter, deadline)
         except AccountNotFoundError:
             # Another deleter has ended it meanwhile.
             return Deletion(0, more=False)
+
+    async def _close(self, key: CounterKey, deadline: float) -> Counter | None:
+        return await self._repeat(lambda: self._store.close_counter(key, self._clock()), deadline)
 
     async def _delete_closed(self, counter: Counter, deadline: float) -> Deletion:
         key = counter.key

@@ -12,6 +12,7 @@ from counters.settlement import Settled, Settlement
 from tests.engines import make_account, virtual_clock
 from tests.hands import MemoryHand, RawValue
 from tests.healing import LATENCY_S, QUIET_S, fill, make_engine
+from tests.late import let_act_before_next
 from tests.stores import WatchedStore
 from tests.virtual_time import in_virtual_time
 
@@ -291,3 +292,24 @@ async def test_amounts_that_no_total_could_hold_do_not_keep_a_counter_from_heali
     diagnosis = await engine.healer.reconcile(key)
     assert (diagnosis.total, diagnosis.unreadable) == (3, 2)
     await engine.entries.create(key, "goes on")
+
+
+@in_virtual_time
+async def test_an_account_whose_lost_counter_is_repaired_while_it_is_deleted_is_gone() -> None:
+    store = WatchedStore()
+    engine, key = await make_used(store)
+    MemoryHand(store).delete_counter(key)
+    with pytest.raises(CounterBusyError):
+        await engine.healer.reconcile(key)
+    await asyncio.sleep(2 * QUIET_S)
+    damaged = store.damaged.pop(key)
+
+    async def repair() -> None:
+        store.damaged[key] = damaged
+        await engine.healer.reconcile(key)
+
+    let_act_before_next(store, "read_counter", repair)
+    await engine.accounts.delete(key.account_id)
+    with pytest.raises(AccountNotFoundError):
+        await engine.accounts.get(key.account_id)
+    assert store.total(key) == 0
