@@ -111,6 +111,8 @@ def require_free(port: int, server: str, remedy: str, host: str = LOOPBACK) -> N
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             probe.bind((host, port))
+        except socket.gaierror as exc:
+            raise StackError(f"{server}: {host!r} is no address of this machine. Set HOST to one that is.") from exc
         except OSError as exc:
             why = "is taken" if exc.errno == errno.EADDRINUSE else f"cannot be used ({exc.strerror})"
             raise StackError(f"{server}: port {port} {why}. {remedy}") from exc

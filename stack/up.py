@@ -50,7 +50,7 @@ def _run() -> None:
     started = time.monotonic()
     host, port = os.environ.get("HOST") or LOOPBACK, read_port(os.environ, "PORT", API_PORT)
     require_free(port, "The API", "Choose another with PORT=... (or HOST=...).", host)
-    emulator = _choose_emulator(os.environ)
+    emulator = choose_emulator(os.environ, port)
     table = os.environ.get("TABLE_NAME") or DEFAULT_TABLE
     with (
         runs.locked(port) as logs,
@@ -70,12 +70,18 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _choose_emulator(environment: Mapping[str, str]) -> int | str:
-    """Return the address of the emulator to use, or the port to start one on."""
+def choose_emulator(environment: Mapping[str, str], api_port: int) -> int | str:
+    """Return the address of the emulator to use, or the port to start one on.
+
+    Raises:
+        StackError: The port cannot be used, or is the API's.
+    """
     endpoint = environment.get("AWS_ENDPOINT_URL")
     if endpoint:
         return endpoint
     port = read_port(environment, "EMULATOR_PORT", _EMULATOR_PORT)
+    if port == api_port:
+        raise StackError(f"PORT and EMULATOR_PORT are both {port}. Choose another for one of them.")
     remedy = "Choose another with EMULATOR_PORT=..., or use the emulator there with AWS_ENDPOINT_URL=http://..."
     require_free(port, "The emulator", remedy)
     return port

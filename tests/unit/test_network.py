@@ -14,6 +14,7 @@ from stack.aws import dynamodb_client
 from stack.errors import StackError
 from stack.network import has_proxy, is_loopback, require_free, spare_loopback, status_of, url_of
 from stack.smoke import Address, Timeouts, smoke_test
+from stack.up import choose_emulator
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -132,3 +133,13 @@ def test_a_taken_port_is_found_at_the_address_that_it_is_taken_at(host: str) -> 
 @pytest.mark.parametrize(("name", "answer"), [("HTTP_PROXY", True), ("all_proxy", True), ("HTTPS_PROXY", False)])
 def test_a_proxy_for_http_is_noticed(name: str, answer: bool) -> None:  # noqa: FBT001  # a case
     assert has_proxy({name: NOBODY}) is answer
+
+
+def test_a_host_that_is_no_address_is_named() -> None:
+    with pytest.raises(StackError, match=r"'nowhere\.invalid' is no address of this machine\. Set HOST"):
+        require_free(0, "The API", "", "nowhere.invalid")
+
+
+def test_the_emulator_and_the_api_need_different_ports() -> None:
+    with pytest.raises(StackError, match="PORT and EMULATOR_PORT are both 8123"):
+        choose_emulator({"EMULATOR_PORT": "8123"}, 8123)
