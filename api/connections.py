@@ -74,6 +74,7 @@ class Connection(FramedProtocol):
         self._write_due = math.inf
         self._is_last = False
         self._is_paused = False
+        self._has_ended = False
         self._lingered = 0
         self._logs_answers = logger.isEnabledFor(logging.DEBUG)
 
@@ -105,6 +106,11 @@ class Connection(FramedProtocol):
             self._is_paused = True
             self.transport.pause_reading()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # as in asyncio
+        """Note that the client sends nothing more, and keep the connection for what is still to be answered on it."""
+        self._has_ended = True
+        return self._phase == ANSWER
+
     def pause_writing(self) -> None:
         """Wait for the client to read, for a while."""
         super().pause_writing()
@@ -127,6 +133,8 @@ class Connection(FramedProtocol):
         self._begin_request()
         self._read_on()
         self._go_on()
+        if self._has_ended and self._phase < ANSWER:
+            self._close()
 
     # What the server calls
 

@@ -350,6 +350,23 @@ async def test_nothing_is_taken_behind_a_request_that_closes() -> None:
     assert wire.sent[-1] == ENDED
 
 
+async def test_a_client_that_sends_nothing_more_gets_its_answers() -> None:
+    connection, wire = connect(Seen())
+    connection.data_received((GET + b"\r\n") * 2 + b"GET /half")
+    assert connection.eof_received()
+    await settle()
+    assert wire.statuses == [200, 200]
+    assert wire.sent[-1] == CLOSED
+
+
+async def test_a_client_that_leaves_before_its_request_is_whole_gets_none() -> None:
+    connection, wire = connect(Seen())
+    connection.data_received(GET)
+    assert not connection.eof_received()
+    await settle()
+    assert wire.sent == []
+
+
 async def test_what_is_sent_after_a_refusal_is_dropped_and_the_flood_cut_off() -> None:
     app = Seen()
     connection, wire = connect(app)
