@@ -7,7 +7,7 @@ import msgspec
 
 from counters.errors import LimitReachedError
 from counters.keys import CounterKey
-from counters.model import Counter
+from counters.model import Counter, Enforcement
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.processes import Process
 from tests.simulation.store import Violation, WatchedMemory, Watcher
@@ -38,6 +38,11 @@ class Setting(msgspec.Struct):
     applied_s: float | None = None
     ended_s: float | None = None
     answered_s: float | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """The value, when it is a limit."""
+        return self.value if isinstance(self.value, int) else None
 
     def end(self) -> None:
         """Note that the process is done with it."""
@@ -118,10 +123,11 @@ class LastWordStands(Watcher):
 
 
 class AnsweredLimitHolds(Watcher):
-    """Who is refused after a process answered a change of the limit is refused by that limit, or by a later one."""
+    """After a process answered a change of the limit, it refuses and lets in by that limit, or by a later one."""
 
-    def __init__(self, loop: SimulatedLoop, changes: LastWordStands) -> None:
+    def __init__(self, loop: SimulatedLoop, store: WatchedMemory, changes: LastWordStands) -> None:
         self._loop = loop
+        self._store = store
         self._changes = changes
         self._limits: dict[CounterKey, list[tuple[float, int | None]]] = defaultdict(list)
 
@@ -134,10 +140,23 @@ class AnsweredLimitHolds(Watcher):
 
     def refused(self, key: CounterKey, process: Process, started_s: float, error: LimitReachedError) -> None:
         """A create was refused by a process."""
-        change = self._changes.last_limit(key, process, started_s)
-        if change is None:
+        limits = self._limits_since(key, process, started_s)
+        if limits and error.limit not in limits:
+            raise Violation("an answered change of the limit did not hold in its own process", f"{error} {limits}")
+
+    def admitted(self, key: CounterKey, process: Process, started_s: float) -> None:
+        """A create was let in by a process: by the one-sided rule, all that is there was let in by its limit."""
+        limits = self._limits_since(key, process, started_s)
+        if not limits or not self._store.exists(key):
             return
+        is_strict = self._store.counter(key).enforcement is Enforcement.STRICT
+        if is_strict and self._store.total(key) > max(limit or 0 for limit in limits):
+            raise Violation("a create was let in over a limit that its own process had answered", limits)
+
+    def _limits_since(self, key: CounterKey, process: Process, before_s: float) -> list[int | None]:
+        """Return the limits since the last change that a process had answered by then; nothing if it answered none."""
+        change = self._changes.last_limit(key, process, before_s)
+        if change is None:
+            return []
         since_s = change.started_s if change.applied_s is None else change.applied_s
-        limits = [limit for at_s, limit in self._limits[key] if at_s >= since_s]
-        if error.limit != change.value and error.limit not in limits:
-            raise Violation("an answered change of the limit did not hold in its own process", f"{error} {change}")
+        return [change.limit, *(limit for at_s, limit in self._limits[key] if at_s >= since_s)]

@@ -186,13 +186,19 @@ class Client:
                 fate.pending -= 1
         if entry_id not in {None, created.entry.id}:
             raise Violation("a create answered with another entry", created)
+        self._check_created(key, created, process, started_s, step)
+        return True
+
+    def _check_created(self, key: CounterKey, created: Created, process: Process, started_s: float, step: Step) -> None:
+        world = self._world
         if created.replayed:
             world.coverage.count("replay answered")
         else:
             world.decisions.admitted(key, started_s, step.amount)
+            if not world.options.enforcement_changes:
+                world.limits.admitted(key, process, started_s)
         world.oracle.created(key, created)
         world.deaths.created(key, started_s)
-        return True
 
     async def _ask_to_create(self, key: CounterKey, entry_id: str | None, step: Step, process: Process) -> Created:
         world = self._world

@@ -75,6 +75,10 @@ class Injector:
         self.places: list[str] = []
         self.is_active = True
 
+    def happens(self, kind: Fault) -> bool:
+        """Tell whether a kind of fault happens in this run."""
+        return self.is_active and kind in self._rates
+
     def draw(self, kinds: Sequence[Fault], place: str, *, share: float = 1.0) -> Fault | None:
         """Return what happens at a place: one of these kinds, or nothing.
 

@@ -153,7 +153,7 @@ MUTATIONS: Final = (
     Mutation(
         "write of unknown outcome sent again",
         "counters.backlog:Backlog._send",
-        (("except NotAppliedError:", "except (NotAppliedError, OutcomeUnknownError):"),),
+        (("except NotAppliedError:", "except Exception:"),),
     ),
     Mutation(
         "reservation of a doubtful write in the backlog given back",
@@ -178,7 +178,7 @@ MUTATIONS: Final = (
     Mutation(
         "stock kept although nobody knows whether it was reserved",
         "counters.lane:Lane._commit",
-        (("self._stock.restrain()", "self._keep(counter, ahead)"),),
+        (("self._stock.restrain()", "self._keep(counter, ahead, sent_at)"),),
     ),
     Mutation(
         "insert of unknown outcome sent again",
@@ -228,6 +228,17 @@ MUTATIONS: Final = (
         ),
     ),
     Mutation(
+        "unused reservation released under the latest epoch",
+        "counters.lane:Lane._write",
+        (
+            (
+                "self._queue_adjustment(-written.unused, counter.epoch)",
+                """now = await self._store.read_counter(self._key)
+        self._queue_adjustment(-written.unused, now and now.epoch)""",
+            ),
+        ),
+    ),
+    Mutation(
         "delete in doubt that finds nothing releases",
         "counters.entries:Entries._delete_entry",
         (("return 0\n", "return entry.amount\n"),),
@@ -243,6 +254,16 @@ MUTATIONS: Final = (
         (("until = sent_at +", "until = asyncio.get_running_loop().time() +"),),
     ),
     Mutation(
+        "stock lasts five times as long",
+        "counters.stock:Stock.put",
+        (("until = sent_at +", "until = sent_at + 5 *"),),
+    ),
+    Mutation(
+        "mark dropped after 100 s",
+        "counters.settlement:_settle_counter",
+        (("at_ms - MARK_LIFETIME_MS", "at_ms - 100_000"),),
+    ),
+    Mutation(
         "fence at the recount",
         "counters.healing:Healer._counted_from_ms",
         ((" - int(self._settings.quiet_s * 500)", ""),),
@@ -251,6 +272,16 @@ MUTATIONS: Final = (
         "fence compared with the newest record of a batch",
         "counters.settlement:_sum",
         (("oldest_ms=min(", "oldest_ms=max("),),
+    ),
+    Mutation(
+        "reset although something was settled meanwhile",
+        "counters.memory:MemoryStore.heal_counter",
+        (("counter.settled_at_ms != healing.settled_at_ms", "False"),),
+    ),
+    Mutation(
+        "quiet of 11 s",
+        "counters.healing:Healer.quiet_in_s",
+        (("else self._settings.quiet_s", "else 11.0"),),
     ),
     Mutation(
         "insert that the deadline cut off counts as not written",
@@ -291,6 +322,16 @@ MUTATIONS: Final = (
         "own lane not told of a limit",
         "counters.accounts:Accounts._change_terms",
         (("self._lanes.learn(changed)", "pass"),),
+    ),
+    Mutation(
+        "stock kept when the limit changes",
+        "counters.lane:Lane.learn",
+        (("self._give_back()", "pass"),),
+    ),
+    Mutation(
+        "look taken for as young as its answer",
+        "counters.lane:Lane._learn",
+        (("max(self._seen_at, asked_at)", "asyncio.get_running_loop().time()"),),
     ),
     Mutation(
         "entry renamed whatever its name is by now",

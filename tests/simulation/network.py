@@ -27,7 +27,6 @@ from tests.simulation.history import History
 from tests.simulation.loop import Machine, SimulatedLoop, cause
 from tests.simulation.store import READS, WatchedMemory
 
-_STORMS_S: Final = (1.0, 4.5, 4.8, 20.0)
 STOCKING: Final = "change_counter for a stock"
 _STORMY: Final = {"change_counter", "write_entries", "insert_entry"}
 
@@ -68,6 +67,7 @@ class Network:
 
     Attributes:
         latency_s: Mean time of a request's way to the store, and back, in seconds.
+        storms_s: How long a storm lasts, in seconds.
         under_way: How many calls wait for their answers, by method and counter.
     """
 
@@ -89,6 +89,7 @@ class Network:
         self._coverage = coverage
         self._storms: dict[tuple[str, CounterKey], float] = {}
         self.latency_s = 0.002
+        self.storms_s: tuple[float, ...] = (1.0,)
         self.under_way: Tally[tuple[str, CounterKey | None]] = Tally()
         self._of_machines: dict[Machine, Tally[str]] = defaultdict(Tally)
 
@@ -175,9 +176,18 @@ class Network:
         if not self._injector.is_active or request.method not in _STORMY:
             return None
         partition, now = (request.method, request.args[0]), self._loop.time()
-        if request.fault is Fault.STORM:
-            self._storms[partition] = now + dice.choice(_STORMS_S)
-        return Fault.STORM if now < self._storms.get(partition, -1.0) else None
+        if request.fault is Fault.STORM and partition not in self._storms:
+            self._storms[partition] = now + dice.choice(self.storms_s)
+        if now < self._storms.get(partition, -1.0):
+            return Fault.STORM
+        if (
+            self._storms.pop(partition, None) is not None
+            and self._injector.happens(Fault.DELAYED)
+            and dice.random() < 0.5
+        ):
+            # What comes through first is late, as after many tries it is the last one that can be in time.
+            return Fault.DELAYED
+        return None
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
         self._loop.call_later(delay_s, action, context=self._loop.world)

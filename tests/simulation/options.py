@@ -49,13 +49,31 @@ _STOCKED: Final = {
     "pauses_s": (22.0, 24.0, 40.0),
 }
 """Hardly anything but creates, so that there are stocks, and nothing that gives them back before they do harm."""
+_AT_RECOUNTS: Final = frozenset({"list_entries", "delete_entry"})
+_RECOUNTED: Final = {
+    "rates": {Fault.PAUSE: 0.5, Fault.CRASH: 0.2},
+    "pauses_s": (1.0, 3.0, 3.0, 22.0),
+    "pauses_max": 12,
+    "clients": 2,
+    "steps": 5,
+    "think_s": 0.5,
+    "delete_share": 0.8,
+    "limit": 20,
+    "limits_change": False,
+    "accounts_change": False,
+    "enforcement_changes": False,
+    "lulls_s": (18.0, 18.0, 18.0),
+    "reconcile_share": 0.8,
+}
+"""Deletes while somebody recounts: the recount may have read what is gone, and the stream have told of it already."""
 _STRUCK: Final = (
     _AT_STOCKS,
     _AT_STOCKS,
+    _AT_RECOUNTS,
     frozenset({"change_counter", "change_counter for a stock"}),
     frozenset({"write_entries", "insert_entry"}),
     frozenset({"delete_entry", "change_counter", "change_counter for a stock"}),
-    frozenset({"list_entries", "delete_entry"}),
+    _AT_RECOUNTS,
     frozenset({"set_terms", "rename_entry", "rename_account", "create_account"}),
     frozenset[str](),
 )
@@ -79,7 +97,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         steps: Operations of each caller in each burst.
         lulls_s: What follows each burst: how long nobody calls, in seconds.
         looks: How often a sweep looks in each lull.
-        looks_from_s: From when on, but for two looks at any time: counters become quiet, in seconds.
+        looks_s: From when to when, but for two looks at any time: counters become quiet then, in seconds.
         think_s: A caller's longest pause between two operations.
         latency_s: Mean time of a request's way to the store, and back.
         batch_max: Most creates in one flush.
@@ -102,6 +120,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         struck: At whose calls; at all when none is named.
         pauses_s: How long it stands still.
         pauses_max: Most times that processes stand still.
+        storms_s: How long a storm lasts.
+        reconcile_share: How often an operator resets ``eventual`` after a look of a sweep.
         faults_left_out: Places where no fault is to happen.
         operations_left_out: Operations that are not to happen.
     """
@@ -119,7 +139,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     lulls_s: tuple[float, ...]
     looks: int
-    looks_from_s: float
+    looks_s: tuple[float, float]
     think_s: float
     latency_s: float
     batch_max: int
@@ -142,6 +162,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     struck: frozenset[str] = frozenset()
     pauses_s: tuple[float, ...] = _PAUSES_S
     pauses_max: int = 1000
+    storms_s: tuple[float, ...] = (1.0, 4.5, 20.0)
+    reconcile_share: float = 0.1
     faults_left_out: frozenset[str] = frozenset()
     operations_left_out: frozenset[str] = frozenset()
 
@@ -181,7 +203,7 @@ def draw_options(seed: int) -> Options:
         steps=max(2, 40 // (clients * bursts)),
         lulls_s=tuple(lulls_s),
         looks=random.choice([2, 2, 2, 10]),
-        looks_from_s=10.0,
+        looks_s=(10.0, 18.0),
         think_s=random.choice([0.005, 0.05, 0.5]),
         latency_s=random.choice([0.0005, 0.002, 0.02]),
         batch_max=random.choice([1, 3, 1000]),
@@ -202,8 +224,8 @@ def draw_options(seed: int) -> Options:
         stock=random.choice([StockSettings(), StockSettings(), _LARGE_STOCK, _LARGE_STOCK, _LONG_STOCK]),
     )
     # Most runs are about everything a little; these are about one thing, and find what the others hardly would.
-    themes = (_draw_stillness, _draw_demand, _draw_edge)
-    for theme, share in zip(themes, (0.2, 0.15, 0.1), strict=True):
+    themes = (_draw_stream, _draw_stillness, _draw_demand, _draw_edge)
+    for theme, share in zip(themes, (0.1, 0.2, 0.15, 0.13), strict=True):
         if random.random() < share:
             options = msgspec.structs.replace(options, **theme(random, options))
     return options
@@ -245,20 +267,41 @@ def _draw_stillness(random: Random, options: Options) -> dict[str, Any]:
         "delete_share": 0.2,
         "own_share": random.choice([0.0, 0.0, 0.3]),
         **(_STOCKED if struck == _AT_STOCKS else {}),
+        **(_RECOUNTED if struck == _AT_RECOUNTS else {}),
+    }
+
+
+def _draw_stream(random: Random, options: Options) -> dict[str, Any]:
+    """Ledgers in several shards, whose records are delivered late, again, half or never, also after a long silence."""
+    del options
+    kinds = [fault for fault in _STREAM if random.random() < 0.7]
+    return {
+        "rates": dict.fromkeys([fault for fault in Fault if fault in kinds], random.choice([0.1, 0.3])),
+        "slots": 4,
+        "lulls_s": tuple(random.choice([1.0, 17.0, 1000.0, _A_DAY_AND_A_HALF_S]) for _ in range(4)),
+        "clients": 2,
+        "steps": 5,
+        "reconcile_share": random.choice([0.1, 0.5]),
     }
 
 
 def _draw_edge(random: Random, options: Options) -> dict[str, Any]:
     """Clocks that are off, requests as late as they may be and ledgers that take nothing for long: what bounds bear."""
-    rates = {Fault.SKEW: 1.0, Fault.DELAYED: random.choice([0.1, 0.3]), Fault.STORM: random.choice([0.05, 0.15])}
+    rates = {Fault.SKEW: 1.0, Fault.DELAYED: random.choice([0.02, 0.1]), Fault.STORM: random.choice([0.1, 0.3])}
+    # Nearly as long as an operation: what is written at the end of it is as late as it may be.
     return {
         "rates": rates,
         "processes": max(2, options.processes),
         "clients": min(2, options.clients),
-        "steps": 3,
+        "steps": 2,
         "lulls_s": tuple(random.choice([1.0, 17.0, 17.0, 17.0]) for _ in range(6)),
         "looks": 30,
-        "looks_from_s": 6.0,
+        "looks_s": random.choice([(1.0, 11.0), (5.0, 17.0)]),
+        "patience_s": random.choice([(0.8,), _PATIENCE_S]),
+        "own_share": random.choice([0.0, 0.3]),
+        "storms_s": (4.5, 4.8),
+        "stock": StockSettings(),
+        "deadlines_s": (DEADLINE_S,),
     }
 
 

@@ -226,7 +226,7 @@ class Fleet:
         self._started += 1
         name = f"process-{self._started}"
         dice = self._dice.at(name)
-        skew_s = dice.choice((-SKEW_MAX_S, SKEW_MAX_S, dice.uniform(-SKEW_MAX_S, SKEW_MAX_S)))
+        skew_s = dice.choice((-SKEW_MAX_S, -SKEW_MAX_S, SKEW_MAX_S, SKEW_MAX_S, dice.uniform(-SKEW_MAX_S, SKEW_MAX_S)))
         # A reservation may be as old as in production before its entry is written: healing's quiet allows for that.
         longer_s = max(0.0, self._options.stock.lasts_s - StockSettings().lasts_s)
         deadline_s = min(dice.choice(self._options.deadlines_s), DEADLINE_S - longer_s)

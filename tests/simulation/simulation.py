@@ -39,12 +39,12 @@ from tests.simulation.store import Violation, WatchedMemory, Watcher
 from tests.simulation.stream import Stream
 from tests.simulation.world import AmountedEntry, World, with_amount
 
+TASK_FAILED: Final = "a task of the engine failed"
 _PATIENCE_S: Final = 4 * DEADLINE_S
 _QUIET_S: Final = 30.0
 _SETTLED_S: Final = 1000.0
 _SINGLE: Final = 3
 """How many entries of one are made at the end of the room."""
-_RECONCILE_SHARE: Final = 0.2
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,11 +109,12 @@ class Simulation:
         dice = Dice(4 * seed + 1)
         self.network = Network(self.loop, self.store, self.injector, dice, self.history, self.coverage)
         self.network.latency_s = options.latency_s
+        self.network.storms_s = options.storms_s
         self.records = ExactlyOnce()
         dice = Dice(4 * seed + 2)
         self.stream = Stream(self.loop, self.network, self.injector, dice, self.records, self.history)
         changes = LastWordStands(self.loop, self.store)
-        limits = AnsweredLimitHolds(self.loop, changes)
+        limits = AnsweredLimitHolds(self.loop, self.store, changes)
         self.deaths = DeletedStaysDeleted(self.loop, self.store, changes)
         self.oracle = Oracle(self.loop, self.store, self.deaths)
         decisions = FairDecisions(self.loop, self.store, options)
@@ -170,7 +171,7 @@ class Simulation:
     def check_tasks(self) -> None:
         """Check that no task of the engine ended with an error that nobody foresaw."""
         if self.loop.failures:
-            raise Violation("a task of the engine failed", repr(self.loop.failures[0]))
+            raise Violation(TASK_FAILED, repr(self.loop.failures[0]))
 
     def _make_counters(self) -> None:
         options = self.options
@@ -190,11 +191,11 @@ class Simulation:
         random, started_s = self.random, self.loop.time()
         # One look at least about when healing becomes possible, where mistakes about it would show.
         looks = [random.uniform(0.0, lull_s) for _ in range(2)]
-        looks += [random.uniform(self.options.looks_from_s, 18.0) for _ in range(self.options.looks - 1)]
+        looks += [random.uniform(*self.options.looks_s) for _ in range(self.options.looks - 1)]
         for at_s in sorted(looks):
             await asyncio.sleep(max(0.0, started_s + min(at_s, lull_s) - self.loop.time()))
             await self._sweep(random)
-            if random.random() < _RECONCILE_SHARE:
+            if random.random() < self.options.reconcile_share:
                 await self._reconcile(random.choice(self.keys))
         await asyncio.sleep(max(0.0, started_s + lull_s - self.loop.time()))
 
@@ -204,6 +205,8 @@ class Simulation:
         for _ in range(2):
             await asyncio.sleep(random.uniform(0.0, 2.0))
             await self._sweep(random)
+            if random.random() < self.options.reconcile_share:
+                await self._reconcile(random.choice(self.keys))
 
     async def _reconcile(self, key: CounterKey) -> None:
         self.history.note("operator", f"reconciles {key.account_id}")

@@ -21,6 +21,10 @@ _INVOCATION_S: Final = 30.0
 _RETENTION_S: Final = 86_400.0
 """How long the stream keeps a record."""
 
+_SILENT_S: Final = 60.0
+_SILENT_SHARE: Final = 4.0
+"""How much oftener than usual the first delivery after a silence brings old records."""
+
 _LAGS_S: Final = (5.0, 40.0, 1200.0)
 
 
@@ -34,6 +38,7 @@ class Shard:
         self.is_closed = False
         self.settled = 0
         self.deliveries = 0
+        self.delivered_s = 0.0
 
     @property
     def is_finished(self) -> bool:
@@ -134,7 +139,10 @@ class Stream(Watcher):
         dice = self._dice.at(place)
         end = dice.randint(shard.settled + 1, len(shard.records))
         start, give_up_s = shard.settled, None
-        if self._injector.draw([Fault.REDELIVERY], f"{place} again"):
+        # What a silent shard had is where a mark that was dropped too soon would be missed.
+        share = _SILENT_SHARE if self._loop.time() - shard.delivered_s > _SILENT_S else 1.0
+        shard.delivered_s = self._loop.time()
+        if self._injector.draw([Fault.REDELIVERY], f"{place} again", share=share):
             start = dice.randint(self._oldest(shard), start)
             give_up_s = dice.choice((None, dice.uniform(0.0, 0.05)))
         batch = shard.records[start:end]

@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.mutations import MUTATIONS, Mutation, applied, seeds_to_catch
 from tests.simulation.options import draw_options
 from tests.simulation.shrink import Shrinker
-from tests.simulation.simulation import run
+from tests.simulation.simulation import TASK_FAILED, run
 
 _SEEDS_MAX: Final = 2000
 
@@ -17,6 +17,8 @@ _SEEDS_MAX: Final = 2000
 def test_fault_is_caught(mutation: Mutation) -> None:
     caught = seeds_to_catch(mutation, _SEEDS_MAX)
     assert caught is not None, f"not caught within {_SEEDS_MAX} seeds"
+    # A fault that does not even run proves nothing.
+    assert caught[1] != TASK_FAILED
     print(f"{mutation.name}: {caught[0]} seeds, {caught[1]}")  # noqa: T201 - the figure of this test
 
 
