@@ -252,13 +252,13 @@ class FramedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:  # noqa: ARG002
         """Look at a head that was parsed; uvicorn would start the application here, before the body is there."""
-        if self.parser.should_upgrade():
-            self._objection = _UpgradeOfferedError()
-            raise self._objection
         if self.scope["http_version"] not in _VERSIONS:
             self._object(ProblemKind.MALFORMED_REQUEST, "The version must be HTTP/1.1 or HTTP/1.0.")
         if len(self.headers) > HEADERS_MAX:
             self._object(ProblemKind.HEAD_TOO_LARGE, TOO_MANY)
+        if self.parser.should_upgrade():
+            self._objection = _UpgradeOfferedError()
+            raise self._objection
         self._has_head = True
 
     def _object(self, kind: ProblemKind, detail: str) -> NoReturn:

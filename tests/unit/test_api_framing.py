@@ -243,8 +243,8 @@ async def test_trailers_do_not_become_headers() -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [b"X: " + b"a" * 40_000, b"X: a\r\n" * 101, b"X: a\r\n" * 2000, b"X" * 40_000],
-    ids=["one long", "101", "2000", "a long name"],
+    [b"X: " + b"a" * 40_000, b"X: a\r\n" * 101, OFFERS["h2c"] + b"X: a\r\n" * 98, b"X: a\r\n" * 2000, b"X" * 40_000],
+    ids=["one long", "101", "101 with an offer", "2000", "a long name"],
 )
 @pytest.mark.parametrize("end", [b"\r\n\r\n", b""], ids=["complete", "without end"])
 async def test_a_head_beyond_the_bounds_is_refused(headers: bytes, end: bytes) -> None:
