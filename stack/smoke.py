@@ -24,6 +24,9 @@ _ANSWER_TIMEOUT_S: Final = 10.0
 _READY_TIMEOUT_S: Final = 120.0
 """A load balancer's name may be new to the resolver, and its targets to the load balancer."""
 
+_READY_IN_A_ROW: Final = 10
+"""Answers that are enough: an emulator's load balancer picks targets at random, also some that do not listen yet."""
+
 _SETTLE_TIMEOUT_S: Final = 90.0
 _POLL_S: Final = 0.5
 
@@ -77,15 +80,17 @@ def smoke_test(address: Address, timeouts: Timeouts | None = None) -> float:
 
 def _wait_until_ready(address: Address, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while True:
+    in_a_row = 0
+    while in_a_row < _READY_IN_A_ROW:
         try:
             _call(address, "GET", "/ready", HTTPStatus.OK)
         except StackError as exc:
             if time.monotonic() > deadline:
                 raise StackError(f"Not ready within {timeout_s:.0f} s. {exc}") from exc
+            in_a_row = 0
             time.sleep(_POLL_S)
         else:
-            return
+            in_a_row += 1
 
 
 def _wait_until_settled(address: Address, account: str, timeout_s: float) -> float:
