@@ -111,6 +111,9 @@ class Server(uvicorn.Server):
         for task in list(self.server_state.tasks):
             task.cancel()
         await self._wait_for_requests(_CANCEL_S)
+        for connection in self._connections:
+            # Its client does not read; uvicorn would wait for it once more.
+            connection.transport.abort()
         await super().shutdown(sockets)
 
     @property

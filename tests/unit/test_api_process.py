@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -186,6 +186,29 @@ async def test_a_request_that_outlasts_the_stop_is_answered_503(caplog: pytest.L
     assert response.headers["connection"] == "close"
     assert response.json()["type"] == "urn:distributed-counter:problem:stopping"
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
+
+
+async def test_a_client_that_does_not_read_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(_scope: Message, _receive: object, send: Callable[[Message], Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
+            await asyncio.sleep(0)  # Until then nothing leaves.
+
+    config = uvicorn.Config(
+        answer, port=0, http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    await reader.read(1)
+    server.should_exit = True
+    await serving
+    writer.close()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_connections_that_hang_do_not_hold_up_the_stop() -> None:
