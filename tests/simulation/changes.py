@@ -104,10 +104,13 @@ class LastWordStands(Watcher):
         setting = self._settings.get(why)
         if setting is None or setting.subject != subject:
             return
+        others = [one for one in self._of[subject] if one is not setting]
+        if setting.applied_s is not None and any((one.applied_s or 0.0) > setting.applied_s for one in others):
+            raise Violation(f"a change of a {subject[0]} was made twice, over a newer one", setting)
         setting.applied_s = self._loop.time()
         if setting.ended_s is None:
             return
-        for one in self._of[subject]:
+        for one in others:
             if one.answered_s is not None and one.started_s >= setting.ended_s:
                 raise Violation(f"an older change of a {subject[0]} undid a newer one", f"{setting}, {one}")
 

@@ -22,7 +22,7 @@ class Mutation(msgspec.Struct, frozen=True):
 
     Attributes:
         name: What is wrong with it.
-        place: Module and qualified name of the function.
+        place: Module and qualified name of the function, where it is used from.
         changes: What in the source becomes what.
     """
 
@@ -315,7 +315,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "change in doubt made again on what is newer",
-        "counters.changes:compare_and_set",
+        "counters.accounts:compare_and_set",
         (("        if in_doubt:\n", "        if False:\n"),),
     ),
     Mutation(
@@ -400,7 +400,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "tightening counter lets creates in",
-        "counters.admission:admit",
+        "counters.lane:admit",
         (("counter.enforcement is Enforcement.TIGHTENING", "False"),),
     ),
     Mutation(
@@ -446,7 +446,7 @@ def applied(mutation: Mutation) -> Iterator[None]:
             raise ValueError(f"{mutation.name}: {mutation.place} has {source.count(old)} times {old!r}")
         source = source.replace(old, new)
     namespace: dict[str, Any] = {}
-    exec(compile(source, f"<{mutation.name}>", "exec"), vars(module), namespace)  # noqa: S102 - a mutant of our own
+    exec(compile(source, f"<{mutation.name}>", "exec"), original.__globals__, namespace)  # noqa: S102 - a mutant of our own
     setattr(owner, name, namespace[name])
     try:
         yield

@@ -224,8 +224,8 @@ def draw_options(seed: int) -> Options:
         stock=random.choice([StockSettings(), StockSettings(), _LARGE_STOCK, _LARGE_STOCK, _LONG_STOCK]),
     )
     # Most runs are about everything a little; these are about one thing, and find what the others hardly would.
-    themes = (_draw_stream, _draw_stillness, _draw_demand, _draw_edge)
-    for theme, share in zip(themes, (0.1, 0.2, 0.15, 0.13), strict=True):
+    themes = (_draw_stream, _draw_people, _draw_stillness, _draw_demand, _draw_edge)
+    for theme, share in zip(themes, (0.1, 0.08, 0.2, 0.15, 0.13), strict=True):
         if random.random() < share:
             options = msgspec.structs.replace(options, **theme(random, options))
     return options
@@ -282,6 +282,22 @@ def _draw_stream(random: Random, options: Options) -> dict[str, Any]:
         "clients": 2,
         "steps": 5,
         "reconcile_share": random.choice([0.1, 0.5]),
+    }
+
+
+def _draw_people(random: Random, options: Options) -> dict[str, Any]:
+    """Two people who change the same things while answers are lost and tries come late."""
+    faults = (Fault.ANSWER_LOST, Fault.DELAYED, Fault.REQUEST_LOST)
+    return {
+        "rates": {fault: random.choice([0.05, 0.15]) for fault in faults if random.random() < 0.8},
+        "operators": 2,
+        "counters": 1,
+        "limits_change": True,
+        "renames": random.random() < 0.5,
+        "accounts_change": random.random() < 0.3,
+        "clients": min(2, options.clients),
+        "steps": 5,
+        "think_s": random.choice([0.05, 0.3]),
     }
 
 
