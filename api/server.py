@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import resource
 import signal
 import socket
@@ -17,6 +18,8 @@ from api.connections import Bounds, Connection
 from api.settings import Settings, SettingsError
 from counters.engine import Engine, EngineSettings
 from counters.store import Store
+
+logger = logging.getLogger(__name__)
 
 _GRACE_S: Final = 2
 """Beyond an operation's deadline: time to send its answer."""
@@ -111,6 +114,9 @@ class Server(uvicorn.Server):
         for task in list(self.server_state.tasks):
             task.cancel()
         await self._wait_for_requests(_CANCEL_S)
+        for connection in self._connections:
+            # Its client does not read; uvicorn would wait for it once more.
+            connection.transport.abort()
         await super().shutdown(sockets)
 
     @property
@@ -120,7 +126,12 @@ class Server(uvicorn.Server):
     def _look_at_the_time(self) -> None:
         now = asyncio.get_running_loop().time()
         for connection in self._connections:
-            connection.look_at_the_time(now)
+            try:
+                connection.look_at_the_time(now)
+            except Exception as error:
+                # An error with one connection would end the server.
+                logger.exception("connection.failed", extra={"fields": {"reason": repr(error)}})
+                connection.transport.abort()
 
     async def _wait_for_requests(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -6,8 +6,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -188,6 +188,29 @@ async def test_a_request_that_outlasts_the_stop_is_answered_503(caplog: pytest.L
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
 
 
+async def test_a_client_that_does_not_read_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(_scope: Message, _receive: object, send: Callable[[Message], Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
+            await asyncio.sleep(0)  # Until then nothing leaves.
+
+    config = uvicorn.Config(
+        answer, port=0, http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    await reader.read(1)
+    server.should_exit = True
+    await serving
+    writer.close()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 async def test_connections_that_hang_do_not_hold_up_the_stop() -> None:
     """One has sent nothing, one half a head, one half a body."""
     server = Server(uvicorn.Config(Seen(), port=0, http=Connection, log_config=None, lifespan="off"))
@@ -206,6 +229,28 @@ async def test_connections_that_hang_do_not_hold_up_the_stop() -> None:
         await serving
     assert answers[0] == b""
     assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers[1:])
+
+
+async def test_an_error_with_one_connection_ends_it_and_not_the_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(uvicorn.Config(Seen(), port=0, http=Connection, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "look_at_the_time", lambda *_: 1 / 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    server.should_exit = True
+    await serving
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == ["connection.failed"]
 
 
 def test_more_connections_than_files_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
