@@ -12,6 +12,7 @@ from stack import aws, package
 from stack.cloud import Cloud
 from stack.deploy import Deployment, Place, deploy
 from stack.emulators import ministack
+from stack.errors import StackError
 from stack.infra import Outputs, Terraform, keep_image, variables_of
 from stack.network import free_port, url_of
 from stack.registry import machine_type, tag_for
@@ -98,3 +99,30 @@ def test_the_scheduled_task_sweeps_and_reports(deployed: Deployed) -> None:
 def test_a_plan_after_a_deployment_keeps_the_image_and_is_empty(deployed: Deployed) -> None:
     answer = deployed.terraform.call("plan", "-detailed-exitcode", *deployed.arguments)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_a_version_that_does_not_run_is_taken_back_and_not_recorded(deployed: Deployed) -> None:
+    """The image that served before stays the one of the service, of sweeps and of the next apply."""
+    served = deployed.outputs.api_image
+    assert served
+    tag = tag_for("broken", machine_type())
+    broken = f"{served.rpartition(':')[0]}:{tag}"
+    container = docker("create", served)
+    docker("commit", "--change", 'CMD ["false"]', container, broken)
+    docker("rm", container)
+    docker("push", broken)
+    place = Place(deployed.endpoint, tag, machine_type())
+    arguments = [*deployed.arguments, "-auto-approve"]
+    with pytest.raises(StackError, match="new tasks did not get healthy"):
+        deploy(Deployment(place, deployed.terraform, Cloud(place.endpoint), arguments))
+    outputs = deployed.terraform.outputs()
+    assert outputs
+    assert (outputs.api_image, outputs.served_image) == (broken, served)
+    (container,) = containers_of(outputs)
+    tagged = docker("image", "inspect", "--format", "{{.Id}}", served)
+    assert docker("inspect", "--format", "{{.Image}}", container) == tagged
+    deployed.terraform.apply(*arguments, *keep_image(outputs))
+    docker("image", "rm", "--force", broken)
+    outputs = deployed.terraform.outputs()
+    assert outputs
+    assert outputs.api_image == served
