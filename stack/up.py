@@ -65,8 +65,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """Begin to stop; what follows is bounded in time, and a second signal must not cut it short."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    # Not print(), which the signal may have come in the middle of.
-    os.write(sys.stdout.fileno(), b"Stopping ...\n")
+    _say("Stopping ...")
     raise KeyboardInterrupt
 
 
@@ -116,8 +115,13 @@ A first account:
 
 
 def _say(text: str) -> None:
-    """Print at once, also into a pipe."""
-    print(text, flush=True)
+    """Print at once, also into a pipe; when nobody reads it any more, the system goes on without."""
+    # It is None when up was started with its output closed.
+    if sys.stdout is None:
+        return
+    # Not print(): a signal may come in the middle of it, and its handler prints, too.
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), f"{text}\n".encode())
 
 
 if __name__ == "__main__":
