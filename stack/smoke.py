@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from stack import runs
 from stack.errors import StackError
@@ -65,6 +66,8 @@ def smoke_test(address: Address, timeouts: Timeouts | None = None) -> float:
         StackError: Something did not work; the message says what.
     """
     timeouts = timeouts or Timeouts()
+    if urlsplit(address.url).scheme not in {"http", "https"}:
+        raise StackError(f"{address.url} is no address of an API: it begins with http:// or https://.")
     _wait_until_ready(address, timeouts.ready_s)
     account = _call(address, "POST", "/accounts", HTTPStatus.CREATED, {"username": "smoke-test"})["id"]
     try:

@@ -128,8 +128,14 @@ def test_an_api_that_never_gets_ready_is_given_up(api: FakeApi) -> None:
         smoke_test(Address(api.url), SHORT)
 
 
-@pytest.mark.parametrize("url", ["localhost", url_of(free_port())])
-def test_an_address_where_nobody_answers_is_told(url: str) -> None:
+@pytest.mark.parametrize("url", ["localhost", "127.0.0.1:8000", "ftp://localhost"])
+def test_what_is_no_address_is_told_at_once(url: str) -> None:
+    with pytest.raises(StackError, match=f"^{url} is no address of an API: it begins with http:// or https://.$"):
+        smoke_test(Address(url), LONG)
+
+
+def test_an_address_where_nobody_answers_is_told() -> None:
+    url = url_of(free_port())
     with pytest.raises(StackError, match=f"GET {url}/ready: no answer"):
         smoke_test(Address(url), SHORT)
 
