@@ -6,9 +6,12 @@ import os
 from typing import TYPE_CHECKING, Final
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_lambda import LambdaClient
@@ -22,7 +25,7 @@ SECRET_ACCESS_KEY: Final = "test"  # noqa: S105  # emulators accept anything
 _CONFIG: Final = Config(
     connect_timeout=2,
     read_timeout=60,
-    retries={"total_max_attempts": 2},
+    retries={"total_max_attempts": 2, "mode": "legacy"},
     # An emulator is at hand: no proxy leads to it, and botocore finds no IPv6 address in NO_PROXY.
     proxies={},
 )
@@ -47,9 +50,14 @@ def environment(endpoint: str, region_name: str | None = None) -> dict[str, str]
     }
 
 
-def without_aws() -> dict[str, str]:
-    """Return our own environment less everything that would lead an AWS client somewhere."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+def without_aws(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment, our own by default, less everything that would lead an AWS client somewhere."""
+    return {
+        **{name: value for name, value in environment.items() if not name.startswith("AWS_")},
+        # The user's own are about real accounts, and a fault in them would stop every client.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
 
 
 def dynamodb_client(endpoint: str, *, impatient: bool = False) -> DynamoDBClient:
@@ -78,4 +86,15 @@ def sqs_client(endpoint: str) -> SQSClient:
 
 
 def _session() -> boto3.Session:
-    return boto3.Session(aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY, region_name=region())
+    # The user's profile and files are about real accounts: nothing in them, and no fault of them, matters here.
+    ignored = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    return boto3.Session(
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+        region_name=region(),
+        botocore_session=botocore.session.Session(session_vars=ignored),
+    )

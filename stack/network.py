@@ -70,6 +70,16 @@ def is_loopback(host: str) -> bool:
         return host.lower() in _ON_LOOPBACK
 
 
+def is_same_server(one: str, other: str) -> bool:
+    """Return whether two addresses lead to one server, however they spell this machine and a path of nothing."""
+    try:
+        first, second = urlsplit(one), urlsplit(other)
+        ports, hosts = (first.port, second.port), (first.hostname or "", second.hostname or "")
+    except ValueError:
+        return False
+    return ports[0] == ports[1] and (hosts[0] == hosts[1] or all(is_loopback(host) for host in hosts))
+
+
 def free_port() -> int:
     """Return a port that nobody listens on right now."""
     with socket.socket() as probe:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from stack import aws, runs
 from stack.errors import StackError
 from stack.infra import endpoint_of
-from stack.network import read_port
+from stack.network import is_same_server, read_port
 from stack.paths import ROOT
 from stack.up import API_PORT
 
@@ -35,14 +35,14 @@ def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
     if endpoint_of(environment) is None:
         return dict(environment)
     endpoint = environment.get("AWS_ENDPOINT_URL")
-    others = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+    others = aws.without_aws(environment)
     try:
         run = runs.find(read_port(environment, "PORT", API_PORT))
     except StackError as exc:
         if not endpoint:
             raise StackError(f"{exc} Or name an emulator with AWS_ENDPOINT_URL=..., or say ENV=aws.") from exc
     else:
-        if endpoint in {None, "", run.endpoint}:
+        if not endpoint or is_same_server(endpoint, run.endpoint):
             return {**others, **aws.environment(run.endpoint, run.region), "TABLE_NAME": run.table}
     return {**others, **aws.environment(endpoint)}
 

@@ -1,5 +1,6 @@
 """``./taskw sweep`` finds what runs here, and never reaches for AWS by accident."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,8 @@ def test_what_runs_is_swept() -> None:
         "AWS_DEFAULT_REGION": "us-west-2",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
     assert (found["TABLE_NAME"], found["LOG_LEVEL"]) == ("counters", "DEBUG")
 
@@ -60,11 +63,20 @@ def test_an_emulator_that_is_named_goes_first() -> None:
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_DYNAMODB"} & found.keys()
 
 
-def test_the_table_of_what_runs_on_the_emulator_that_is_named_is_swept() -> None:
+@pytest.mark.parametrize("endpoint", [RUN.endpoint, f"{RUN.endpoint}/", "http://localhost:4599"])
+def test_the_table_of_what_runs_on_the_emulator_that_is_named_is_swept(endpoint: str) -> None:
     with runs.locked(8123):
         runs.record(8123, RUN)
-        found = environment_of({"PORT": "8123", "AWS_ENDPOINT_URL": RUN.endpoint})
-    assert found["TABLE_NAME"] == "counters"
+        found = environment_of({"PORT": "8123", "AWS_ENDPOINT_URL": endpoint})
+    assert (found["TABLE_NAME"], found["AWS_REGION"]) == ("counters", "us-west-2")
+
+
+@pytest.mark.parametrize("endpoint", ["http://localhost:4598", "http://192.0.2.1:4599", "http://localhost:none"])
+def test_another_emulator_than_that_of_what_runs_is_none_of_its(endpoint: str) -> None:
+    with runs.locked(8123):
+        runs.record(8123, RUN)
+        found = environment_of({"PORT": "8123", "AWS_ENDPOINT_URL": endpoint})
+    assert (found["AWS_ENDPOINT_URL"], found.get("TABLE_NAME")) == (endpoint, None)
 
 
 def test_aws_is_swept_when_it_is_asked_for() -> None:
