@@ -157,12 +157,12 @@ variable "api_tasks_min" {
 }
 
 variable "api_tasks_max" {
-  description = "Greatest number of tasks of the API."
+  description = "Greatest number of tasks of the API, with api_autoscaling."
   type        = number
   default     = 10
 
   validation {
-    condition     = var.api_tasks_max >= max(var.api_tasks_min, 1) && var.api_tasks_max <= 1000 && floor(var.api_tasks_max) == var.api_tasks_max
+    condition     = (var.api_tasks_max >= max(var.api_tasks_min, 1) || !var.api_autoscaling) && var.api_tasks_max >= 1 && var.api_tasks_max <= 1000 && floor(var.api_tasks_max) == var.api_tasks_max
     error_message = "api_tasks_max must be a whole number from api_tasks_min (at least 1) to 1000."
   }
 }
@@ -208,6 +208,17 @@ variable "services_slots" {
   validation {
     condition     = var.services_slots >= 1 && var.services_slots <= 64 && floor(var.services_slots) == var.services_slots
     error_message = "services_slots must be a whole number from 1 to 64."
+  }
+}
+
+variable "max_connections" {
+  description = "Most connections that a task of the API has at a time; more get 503."
+  type        = number
+  default     = 3000
+
+  validation {
+    condition     = var.max_connections >= 1 && var.max_connections <= 65000 && floor(var.max_connections) == var.max_connections
+    error_message = "max_connections must be a whole number from 1 to 65000: a task of Fargate may open 65535 files, and the API needs 512 of them for itself."
   }
 }
 
@@ -323,8 +334,8 @@ variable "certificate_arn" {
   default     = null
 
   validation {
-    condition     = var.certificate_arn == null || can(regex("^arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$", var.certificate_arn))
-    error_message = "certificate_arn must be the ARN of an ACM certificate in the same region: arn:aws:acm:REGION:ACCOUNT:certificate/ID."
+    condition     = var.certificate_arn == null || can(regex("^arn:[a-z-]+:acm:${var.region}:[0-9]{12}:certificate/.+$", var.certificate_arn))
+    error_message = "certificate_arn must be the ARN of an ACM certificate in the same region: arn:aws:acm:${var.region}:ACCOUNT:certificate/ID."
   }
 }
 

@@ -48,6 +48,7 @@ variables {
   requests_per_task_target = 60000
   operation_deadline_ms    = 5000
   services_slots           = 1
+  max_connections          = 3000
   log_level                = "INFO"
   environment              = {}
   sweep_interval_minutes   = 15
@@ -237,6 +238,7 @@ run "the_container_is_told_where_it_is" {
       AWS_REGION            = "us-east-1"
       HOST                  = "0.0.0.0"
       LOG_LEVEL             = "INFO"
+      MAX_CONNECTIONS       = "3000"
       OPERATION_DEADLINE_MS = "5000"
       PORT                  = "8000"
       SERVICES_SLOTS        = "1"

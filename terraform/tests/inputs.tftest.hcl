@@ -171,6 +171,12 @@ run "refuses_a_certificate_that_is_none" {
   expect_failures = [var.certificate_arn]
 }
 
+run "refuses_a_certificate_of_another_region" {
+  command = plan
+  variables { certificate_arn = "arn:aws:acm:eu-west-1:111122223333:certificate/some" }
+  expect_failures = [var.certificate_arn]
+}
+
 run "refuses_a_name_that_a_load_balancer_cannot_have" {
   command = plan
   variables { name = "a-name-that-goes-on-for-too-long" }
@@ -189,6 +195,12 @@ run "refuses_more_slots_than_there_are" {
   expect_failures = [var.services_slots]
 }
 
+run "refuses_more_connections_than_a_task_may_have_files" {
+  command = plan
+  variables { max_connections = 65001 }
+  expect_failures = [var.max_connections]
+}
+
 run "refuses_fewer_tasks_at_most_than_at_least" {
   command = plan
   variables {
@@ -196,6 +208,14 @@ run "refuses_fewer_tasks_at_most_than_at_least" {
     api_tasks_max = 2
   }
   expect_failures = [var.api_tasks_max]
+}
+
+run "accepts_many_tasks_without_autoscaling_whose_greatest_number_then_says_nothing" {
+  command = plan
+  variables {
+    api_autoscaling = false
+    api_tasks_min   = 11
+  }
 }
 
 run "refuses_memory_that_fargate_does_not_have" {

@@ -5,6 +5,7 @@ import re
 
 import msgspec
 
+from api.settings import Settings
 from counters import keys
 from counters.sweep import SweepReport
 from stack.infra import TERRAFORM_ROOT
@@ -19,6 +20,13 @@ def test_the_metrics_of_a_sweep_are_fields_of_its_report() -> None:
     found = re.search(r"sweep_metrics += \{ for field in (\[.*?\])", _read("observability", "dashboard.tf"))
     assert found
     assert set(json.loads(found[1])) <= {field.name for field in msgspec.structs.fields(SweepReport)}
+
+
+def test_every_setting_of_the_api_can_be_made_with_terraform() -> None:
+    environment = re.search(r"^  environment = \{\n(.*?)^  \}", _read("api", "main.tf"), re.MULTILINE | re.DOTALL)
+    assert environment
+    names = {name.lower() for name in re.findall(r"^ +(\w+) +=", environment[1], re.MULTILINE)}
+    assert names - {"aws_region"} == {field.name for field in msgspec.structs.fields(Settings)}
 
 
 def test_the_table_removes_what_the_code_lets_expire() -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,15 @@ def test_a_place_that_cannot_be_used_stops_the_task(environment: dict[str, str],
     )
     assert answer.returncode == 1
     assert sentence.format(nobody=nobody) in answer.stderr
+
+
+@pytest.mark.parametrize("folder", [TERRAFORM_ROOT, *sorted(TERRAFORM_ROOT.glob("modules/*"))], ids=lambda it: it.name)
+def test_each_variable_has_an_effect(folder: Path) -> None:
+    """It is used somewhere else than in what is checked of itself."""
+    text = "\n".join(file.read_text() for file in sorted(folder.glob("*.tf")))
+    for name in re.findall(r'^variable "(\w+)"', text, re.MULTILINE):
+        elsewhere = re.sub(rf'^variable "{name}" \{{.*?^\}}', "", text, flags=re.MULTILINE | re.DOTALL)
+        assert re.search(rf"\bvar\.{name}\b", elsewhere), f"Nothing goes by {name}."
 
 
 def test_each_readme_names_every_variable_and_output() -> None:

@@ -128,6 +128,7 @@ locals {
     AWS_REGION            = var.region
     HOST                  = "0.0.0.0"
     LOG_LEVEL             = var.log_level
+    MAX_CONNECTIONS       = tostring(var.max_connections)
     OPERATION_DEADLINE_MS = tostring(var.operation_deadline_ms)
     PORT                  = tostring(local.port)
     SERVICES_SLOTS        = tostring(var.services_slots)

@@ -93,6 +93,11 @@ variable "services_slots" {
   type        = number
 }
 
+variable "max_connections" {
+  description = "Most connections that a task has at a time."
+  type        = number
+}
+
 variable "log_level" {
   description = "Least level that is logged."
   type        = string
