@@ -171,7 +171,7 @@ MUTATIONS: Final = (
         (("self._lot, self.size = None, 0", "pass"),),
     ),
     Mutation(
-        "stock given back whatever was healed since",
+        "stock never given back",
         "counters.stock:Stock.empty",
         (("counter.epoch", "None"),),
     ),
@@ -329,11 +329,6 @@ MUTATIONS: Final = (
         (("self._give_back()", "pass"),),
     ),
     Mutation(
-        "look taken for as young as its answer",
-        "counters.lane:Lane._learn",
-        (("max(self._seen_at, asked_at)", "asyncio.get_running_loop().time()"),),
-    ),
-    Mutation(
         "entry renamed whatever its name is by now",
         "counters.memory:MemoryStore.rename_entry",
         (("or entry.name_nonce != seen.name_nonce", ""),),
@@ -357,11 +352,6 @@ MUTATIONS: Final = (
         "closed counter keeps its limit",
         "counters.memory:MemoryStore.close_counter",
         (("counter, limit=0,", "counter,"),),
-    ),
-    Mutation(
-        "closed counter takes a limit",
-        "counters.memory:MemoryStore.set_terms",
-        (("counter.is_closed or", ""),),
     ),
     Mutation(
         "closed counter refuses by its limit",
@@ -397,26 +387,6 @@ MUTATIONS: Final = (
         "hybrid counter strict at once",
         "counters.accounts:_next_enforcement",
         (("return Enforcement.TIGHTENING if", "return Enforcement.STRICT if"),),
-    ),
-    Mutation(
-        "tightening counter lets creates in",
-        "counters.lane:admit",
-        (("counter.enforcement is Enforcement.TIGHTENING", "False"),),
-    ),
-    Mutation(
-        "tightening ends after the quiet of a strict counter",
-        "counters.healing:Healer.quiet_in_s",
-        (("self._ends_s(counter) if is_tightening else ", ""),),
-    ),
-    Mutation(
-        "release ahead of a hybrid delete counts in a strict counter",
-        "counters.memory:MemoryStore.change_counter",
-        (("change.enforcement is not None and", "False and"),),
-    ),
-    Mutation(
-        "hybrid lane that cannot read admits from a look of any age",
-        "counters.lane:Lane._view",
-        (("self._seen_at > self._healer.quiet_s / 2", "self._seen_at > 1e9"),),
     ),
     Mutation(
         "deleted account may be made by a late try",

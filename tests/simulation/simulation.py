@@ -115,7 +115,7 @@ class Simulation:
         self.stream = Stream(self.loop, self.network, self.injector, dice, self.records, self.history)
         changes = LastWordStands(self.loop, self.store)
         limits = AnsweredLimitHolds(self.loop, self.store, changes)
-        self.deaths = DeletedStaysDeleted(self.loop, self.store, changes)
+        self.deaths = DeletedStaysDeleted(self.loop, self.store, changes, options.stock.lasts_s)
         self.oracle = Oracle(self.loop, self.store, self.deaths)
         decisions = FairDecisions(self.loop, self.store, options)
         self.heals = HealCount(self.coverage)
