@@ -15,19 +15,20 @@ _PLATFORM_LINES: Final = ("START RequestId: ", "END RequestId: ", "REPORT Reques
 
 
 class LambdaLog:
-    """Copies what a function prints from now on.
+    """Copies what a function prints.
 
     Args:
         endpoint: Address of the emulator.
         function: Name of the function.
         file: Where the lines go; overwritten.
+        since_ms: Time of the first lines to copy, in milliseconds since the epoch.
     """
 
-    def __init__(self, endpoint: str, function: str, file: Path) -> None:
+    def __init__(self, endpoint: str, function: str, file: Path, since_ms: int) -> None:
         self._logs = aws.logs_client(endpoint)
         self._group = f"/aws/lambda/{function}"
         self._file = file
-        self._start_ms = _now_ms()
+        self._start_ms = since_ms
         file.write_text("")
 
     def copy_new_lines(self) -> None:
@@ -37,7 +38,7 @@ class LambdaLog:
             BotoCoreError: The emulator did not answer.
             ClientError: The emulator refused.
         """
-        end_ms = _now_ms() - _LAG_MS
+        end_ms = now_ms() - _LAG_MS
         if end_ms < self._start_ms:
             return
         messages = self._read(self._start_ms, end_ms)
@@ -57,5 +58,6 @@ class LambdaLog:
             return []
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Return the time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stack import aws, runs
 from stack.errors import StackError
-from stack.lambda_log import LambdaLog
+from stack.lambda_log import LambdaLog, now_ms
 from stack.network import LOOPBACK, has_proxy, read_port, require_free
 from stack.paths import ROOT
 from stack.runs import Run
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _run() -> None:
-    started = time.monotonic()
+    started, started_ms = time.monotonic(), now_ms()
     host, port = os.environ.get("HOST") or LOOPBACK, read_port(os.environ, "PORT", API_PORT)
     require_free(port, "The API", "Choose another with PORT=... (or HOST=...).", host)
     emulator = choose_emulator(os.environ, port)
@@ -58,7 +58,7 @@ def _run() -> None:
     ):
         runs.record(port, Run(system.api_urls[0], system.endpoint, table, aws.region()))
         _say(_welcome(system, logs, port, time.monotonic() - started))
-        _watch(system, logs)
+        _watch(system, logs, started_ms)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -86,10 +86,11 @@ def choose_emulator(environment: Mapping[str, str], api_port: int) -> int | str:
     return port
 
 
-def _watch(system: System, logs: Path) -> None:
+def _watch(system: System, logs: Path, since_ms: int) -> None:
     """Copy the Lambda's log for as long as every process runs and the emulator has what was made in it."""
     emulator = EmulatorWatch(system.endpoint, system.provisioned)
-    log = LambdaLog(system.endpoint, system.provisioned.function, logs / "lambda.log")
+    # From the start, as a caller may be quicker than we are once the API serves.
+    log = LambdaLog(system.endpoint, system.provisioned.function, logs / "lambda.log", since_ms)
     while True:
         for child in system.children:
             child.require_running()

@@ -105,4 +105,4 @@ def test_up_ends_with_its_emulator(monkeypatch: pytest.MonkeyPatch, clock: Clock
     monkeypatch.setattr(LambdaLog, "copy_new_lines", _go_on)
     monkeypatch.setattr(clock, "monotonic", iter([0, 31]).__next__)
     with pytest.raises(StackError, match=f"{NOBODY} has not answered for 31 s"):
-        up._watch(System(NOBODY, Provisioned("counters", "settle", "queue"), (), ()), tmp_path)
+        up._watch(System(NOBODY, Provisioned("counters", "settle", "queue"), (), ()), tmp_path, 0)
