@@ -29,7 +29,7 @@ def test_a_fault_that_does_not_fit_the_source_is_an_error() -> None:
 
 
 def test_a_failing_run_gets_shorter_and_breaks_the_same_promise() -> None:
-    mutation = next(one for one in MUTATIONS if one.name == "release repeated after an unknown outcome")
+    mutation = next(one for one in MUTATIONS if one.name == "reservation of a doubtful write given back")
     caught = seeds_to_catch(mutation, _SEEDS_MAX)
     assert caught
     with applied(mutation):
