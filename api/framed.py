@@ -139,7 +139,7 @@ class FramedProtocol(HttpToolsProtocol):
     def _take(self, data: bytes) -> None:
         """Take what came in while no request is being answered, up to the end of one request."""
         try:
-            if self._phase != HEAD or self._inbox or not self._take_alone(data):
+            if self._phase != HEAD or self._inbox.buffer or not self._take_alone(data):
                 self._inbox.add(data)
                 self._advance()
         except RefusedError as error:
@@ -176,7 +176,7 @@ class FramedProtocol(HttpToolsProtocol):
 
     def _go_on(self) -> None:
         """Go on behind a request that was answered."""
-        if self._inbox:
+        if self._inbox.buffer:
             try:
                 self._advance()
             except RefusedError as error:

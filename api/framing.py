@@ -48,26 +48,26 @@ class RefusedError(Exception):
 class Inbox:
     """What came in on a connection and was not taken yet."""
 
-    __slots__ = ("_buffer", "_start")
+    __slots__ = ("_start", "buffer")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self.buffer = b""
         self._start = 0
 
     def __len__(self) -> int:
-        return len(self._buffer) - self._start
+        return len(self.buffer) - self._start
 
     def add(self, data: bytes) -> None:
         """Put what has just come in behind the rest."""
-        if self._buffer:
-            self._buffer = self._buffer[self._start :] + data
+        if self.buffer:
+            self.buffer = self.buffer[self._start :] + data
             self._start = 0
         else:
-            self._buffer = data
+            self.buffer = data
 
     def clear(self) -> None:
         """Forget all."""
-        self._buffer = b""
+        self.buffer = b""
         self._start = 0
 
     def take_head(self) -> bytes | None:
@@ -79,7 +79,7 @@ class Inbox:
         Raises:
             RefusedError: It is too large, or what is here cannot become a head.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         # Empty lines before a request line are ignored (RFC 9112, section 2.2), but not without end.
         most = self._start + 2 * _EMPTY_LINES_MAX
         while buffer.startswith(b"\r\n", self._start):
@@ -99,15 +99,15 @@ class Inbox:
 
     def take(self, size: int) -> bytes:
         """Take so many bytes, or what there is of them."""
-        return self._take_until(min(self._start + size, len(self._buffer)))
+        return self._take_until(min(self._start + size, len(self.buffer)))
 
     def take_line(self) -> bytes:
         """Take up to the next line end, or what there is of the line."""
-        return self._take_until(self._buffer.find(b"\n", self._start) + 1 or len(self._buffer))
+        return self._take_until(self.buffer.find(b"\n", self._start) + 1 or len(self.buffer))
 
     def _take_until(self, end: int) -> bytes:
-        piece = self._buffer[self._start : end]
-        if end == len(self._buffer):
+        piece = self.buffer[self._start : end]
+        if end == len(self.buffer):
             self.clear()
         else:
             self._start = end

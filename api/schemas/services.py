@@ -33,7 +33,10 @@ class Service(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, account_id: str, entry: Entry) -> Self:
         """Return an entry of the account's counter as it goes over the wire."""
-        damaged = list(entry.unreadable) if isinstance(entry, DamagedEntry) else []
+        if not isinstance(entry, DamagedEntry):
+            created_at = to_timestamp(entry.created_at_ms)
+            return cls(id=entry.id, account_id=account_id, name=entry.name, created_at=created_at, damaged=[])
+        damaged = list(entry.unreadable)
         return cls(
             id=entry.id,
             account_id=account_id,
