@@ -196,7 +196,7 @@ def _whole(part: msgspec.Raw) -> int:
     """Return a number such as 5.0 as a whole number.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The number is not a whole one, or it is text.
     """
     if bytes(part).startswith(b'"'):
         raise ValueError("text")
