@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 import msgspec
 from litestar import Response
 from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
 
 from api.schemas.deletions import DeletionPart
 from counters.model import Deletion
@@ -49,13 +50,14 @@ class _Encoded(ASGIResponse):
     def __init__(self, status_code: int, body: bytes, location: str) -> None:
         self.status_code = status_code
         self.body = body
-        self.background = None
-        self.is_head_response = False
         self._location = location
 
-    def encode_headers(self) -> list[tuple[bytes, bytes]]:
-        return [
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as its base
+        """Send it."""
+        headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self.body)),
             (b"location", self._location.encode()),
         ]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
