@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from litestar import Litestar
-from litestar.di import Provide
+from litestar.datastructures import State
 
-from api.backend import Accounts, Backend, Entries, Healer
+from api.backend import Backend
 from api.controllers.accounts import AccountsController
 from api.controllers.counters import CountersController
 from api.controllers.counts import CountsController
@@ -37,18 +37,6 @@ def create_app(backend: Backend) -> Litestar:
         finally:
             await _drain(backend)
 
-    def provide_accounts() -> Accounts:
-        return backend.accounts
-
-    def provide_entries() -> Entries:
-        return backend.entries
-
-    def provide_healer() -> Healer:
-        return backend.healer
-
-    def provide_backend() -> Backend:
-        return backend
-
     app = Litestar(
         route_handlers=[
             AccountsController,
@@ -59,15 +47,10 @@ def create_app(backend: Backend) -> Litestar:
             HealthController,
             ExplorerController,
         ],
-        dependencies={
-            "accounts": Provide(provide_accounts, sync_to_thread=False, use_cache=True),
-            "entries": Provide(provide_entries, sync_to_thread=False, use_cache=True),
-            "healer": Provide(provide_healer, sync_to_thread=False, use_cache=True),
-            "backend": Provide(provide_backend, sync_to_thread=False, use_cache=True),
-        },
         exception_handlers={Exception: answer_error},
         lifespan=[drain_at_the_end],
         openapi_config=make_openapi_config(),
+        state=State({"backend": backend}),
         request_class=JsonRequest,
         before_request=refuse_unknown_query,
         # Errors are logged where they are answered. The framework would log a traceback for every 404.

@@ -1,9 +1,6 @@
 """What the routes need from the core, as ports: another engine can stand behind the same routes."""
 
-from typing import Protocol, TypeAlias
-
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
+from typing import Protocol
 
 from counters.damage import DamagedCounter
 from counters.healing import Diagnosis
@@ -92,10 +89,3 @@ class Backend(Protocol):
 
     async def drain(self) -> None:
         """Let no new operation in and finish all that were."""
-
-
-# The values come from our own providers, so checking their type on every request would be wasted.
-InjectedAccounts: TypeAlias = NamedDependency[SkipValidation[Accounts]]
-InjectedEntries: TypeAlias = NamedDependency[SkipValidation[Entries]]
-InjectedHealer: TypeAlias = NamedDependency[SkipValidation[Healer]]
-InjectedBackend: TypeAlias = NamedDependency[SkipValidation[Backend]]

@@ -5,7 +5,7 @@ numbers. It also costs more, which matters on the hot path.
 """
 
 from functools import cache
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from litestar import Request
@@ -15,6 +15,7 @@ from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.status_codes import HTTP_415_UNSUPPORTED_MEDIA_TYPE
 
+from api.backend import Backend
 from api.faults import InvalidFieldsError, decode_by_field, find_faults, find_in_query, query_names
 from api.schemas.problems import FieldProblem
 from counters.errors import InvalidInputError
@@ -46,6 +47,11 @@ class JsonRequest(Request[None, None, State]):
 
     Of a key that occurs twice, the last value counts, as in most JSON parsers.
     """
+
+    @property
+    def backend(self) -> Backend:
+        """The engine behind the routes."""
+        return cast("Backend", self.app.state["backend"])
 
     async def body(self) -> bytes:
         """Return the body.

@@ -6,9 +6,9 @@ from litestar import Controller, Response, delete, get, post, route
 from litestar.enums import HttpMethod
 from litestar.params import JSONBody
 
-from api.backend import InjectedAccounts
 from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
 from api.faults import has_read_only, refuse_changes
+from api.requests import JsonRequest
 from api.responses import Made, answer_deletion
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
 from api.schemas.deletions import DeletionPart
@@ -31,22 +31,24 @@ class AccountsController(Controller):
         response_description="The account was made.",
         responses=problem_responses(takes_body=True),
     )
-    async def create_account(self, data: JSONBody[AccountCreate], accounts: InjectedAccounts) -> Made[Account]:
+    async def create_account(self, data: JSONBody[AccountCreate], request: JsonRequest) -> Made[Account]:
         """Make an account under an id of ours. Its limit holds from the first service on."""
-        view = await accounts.create(data.username, data.max_number_of_services, Enforcement(data.enforcement))
+        view = await request.backend.accounts.create(
+            data.username, data.max_number_of_services, Enforcement(data.enforcement)
+        )
         return Made(Account.of(view), f"/accounts/{view.account.id}")
 
     @get(summary="List accounts", responses=problem_responses())
     async def list_accounts(
-        self, accounts: InjectedAccounts, limit: PageLimit = PAGE_LIMIT_DEFAULT, cursor: Cursor = None
+        self, request: JsonRequest, limit: PageLimit = PAGE_LIMIT_DEFAULT, cursor: Cursor = None
     ) -> AccountPage:
         """List all accounts, oldest first."""
-        return AccountPage.of(await accounts.page(limit, cursor))
+        return AccountPage.of(await request.backend.accounts.page(limit, cursor))
 
     @get("/{account_id:str}", summary="Read an account", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
-    async def read_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> Account:
+    async def read_account(self, account_id: AccountIdInPath, request: JsonRequest) -> Account:
         """Read an account with the number of services it has right now."""
-        return Account.of(await accounts.get(account_id))
+        return Account.of(await request.backend.accounts.get(account_id))
 
     @route(
         "/{account_id:str}",
@@ -58,7 +60,7 @@ class AccountsController(Controller):
         ),
     )
     async def update_account(
-        self, account_id: AccountIdInPath, data: JSONBody[AccountUpdate], accounts: InjectedAccounts
+        self, account_id: AccountIdInPath, data: JSONBody[AccountUpdate], request: JsonRequest
     ) -> Account:
         """Change what is given, by PUT and by PATCH alike.
 
@@ -66,8 +68,8 @@ class AccountsController(Controller):
         GET can be sent back: fields that cannot be changed must be as they are, or are left out.
         """
         if has_read_only(data):
-            refuse_changes(data, Account.of(await accounts.get(account_id)))
-        view = await accounts.update(
+            refuse_changes(data, Account.of(await request.backend.accounts.get(account_id)))
+        view = await request.backend.accounts.update(
             account_id,
             username=given(data.username),
             limit=given(data.max_number_of_services),
@@ -85,7 +87,7 @@ class AccountsController(Controller):
             **problem_responses(ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.COUNTER_DAMAGED),
         },
     )
-    async def delete_account(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> Response[DeletionPart]:
+    async def delete_account(self, account_id: AccountIdInPath, request: JsonRequest) -> Response[DeletionPart]:
         """Delete an account with its counters and services.
 
         From the first request on, nobody but a deleter finds the account: all else about it is answered 404.
@@ -93,4 +95,4 @@ class AccountsController(Controller):
         Answers 204 when all is deleted. An account with thousands of services takes several requests: each answers 200
         with the number of services that it deleted. Repeat it then, and after a 503: it goes on where it stopped.
         """
-        return answer_deletion(await accounts.delete(account_id))
+        return answer_deletion(await request.backend.accounts.delete(account_id))

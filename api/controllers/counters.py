@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 from litestar import Controller, post
 
-from api.backend import InjectedHealer
 from api.documentation import problem_responses
+from api.requests import JsonRequest
 from api.schemas.fields import AccountIdInPath, CounterNameInPath
 from api.schemas.problems import ProblemKind
 from api.schemas.reconciliations import DryRun, Force, Reconciliation
@@ -34,7 +34,7 @@ class CountersController(Controller):
         self,
         account_id: AccountIdInPath,
         counter_name: CounterNameInPath,
-        healer: InjectedHealer,
+        request: JsonRequest,
         *,
         dry_run: DryRun = False,
         force: Force = False,
@@ -48,5 +48,6 @@ class CountersController(Controller):
         to the recount, a limit that was lost becomes 0 and keeps creates out until it is set again.
         """
         key = CounterKey(account_id, counter_name)
+        healer = request.backend.healer
         diagnosis = await (healer.diagnose(key) if dry_run else healer.reconcile(key, reset_eventual=force))
         return Reconciliation.of(diagnosis, dry_run=dry_run)

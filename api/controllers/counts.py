@@ -2,8 +2,8 @@
 
 from litestar import Controller, get
 
-from api.backend import InjectedAccounts
 from api.documentation import problem_responses
+from api.requests import JsonRequest
 from api.schemas.counts import CountPage
 from api.schemas.fields import AccountIdInPath
 from api.schemas.pages import Cursor, PageLimit
@@ -19,16 +19,16 @@ class CountsController(Controller):
 
     @get(summary="List all counters", responses=problem_responses())
     async def list_counts(
-        self, accounts: InjectedAccounts, limit: PageLimit = PAGE_LIMIT_DEFAULT, cursor: Cursor = None
+        self, request: JsonRequest, limit: PageLimit = PAGE_LIMIT_DEFAULT, cursor: Cursor = None
     ) -> CountPage:
         """List the counters of all accounts, oldest account first."""
-        return CountPage.of(await accounts.page_of_counters(limit, cursor))
+        return CountPage.of(await request.backend.accounts.page_of_counters(limit, cursor))
 
     @get(
         "/{account_id:str}",
         summary="Read an account's counters",
         responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND),
     )
-    async def read_counts(self, account_id: AccountIdInPath, accounts: InjectedAccounts) -> CountPage:
+    async def read_counts(self, account_id: AccountIdInPath, request: JsonRequest) -> CountPage:
         """Read all counters of an account."""
-        return CountPage.of(await accounts.counters(account_id))
+        return CountPage.of(await request.backend.accounts.counters(account_id))

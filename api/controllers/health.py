@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 from litestar import Controller, get
 
-from api.backend import InjectedBackend
 from api.documentation import problem_response
 from api.problems import NotReadyError
+from api.requests import JsonRequest
 from api.schemas.health import Alive, Ready
 from api.schemas.problems import ProblemKind
 
@@ -30,8 +30,8 @@ class HealthController(Controller):
             HTTPStatus.SERVICE_UNAVAILABLE: problem_response(ProblemKind.NOT_READY),
         },
     )
-    async def read_readiness(self, backend: InjectedBackend) -> Ready:
+    async def read_readiness(self, request: JsonRequest) -> Ready:
         """Tell whether the table can be reached; the answer is cached for a moment."""
-        if not await backend.ready():
+        if not await request.backend.ready():
             raise NotReadyError
         return Ready()

@@ -8,9 +8,9 @@ from litestar.enums import HttpMethod
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
-from api.backend import InjectedEntries
 from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
 from api.faults import has_read_only, refuse_changes
+from api.requests import JsonRequest
 from api.responses import Made, answer_deletion
 from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
@@ -44,31 +44,33 @@ class ServicesController(Controller):
         response_headers=[LOCATION],
         responses=_CREATE_RESPONSES,
     )
-    async def create_service(self, data: JSONBody[ServiceCreate], entries: InjectedEntries) -> Made[Service]:
+    async def create_service(self, data: JSONBody[ServiceCreate], request: JsonRequest) -> Made[Service]:
         """Make a service, unless the account's limit is reached.
 
         With an `id` of the caller's own it can be repeated safely: the service is made once, and counted once.
         """
-        created = await entries.create(CounterKey(data.account_id, SERVICES), data.name, given(data.id))
+        created = await request.backend.entries.create(CounterKey(data.account_id, SERVICES), data.name, given(data.id))
         return _answer(data.account_id, created)
 
     @get(summary="List services", responses=problem_responses(*_NO_COUNTER))
     async def list_services(
         self,
         account_id: AccountIdInQuery,
-        entries: InjectedEntries,
+        request: JsonRequest,
         limit: PageLimit = PAGE_LIMIT_DEFAULT,
         cursor: Cursor = None,
     ) -> ServicePage:
         """List an account's services."""
-        return ServicePage.of(account_id, await entries.page(CounterKey(account_id, SERVICES), limit, cursor))
+        return ServicePage.of(
+            account_id, await request.backend.entries.page(CounterKey(account_id, SERVICES), limit, cursor)
+        )
 
     @get("/{id:str}", summary="Read a service", responses=problem_responses(*_NOT_FOUND))
     async def read_service(
-        self, service_id: ServiceIdInPath, account_id: AccountIdInQuery, entries: InjectedEntries
+        self, service_id: ServiceIdInPath, account_id: AccountIdInQuery, request: JsonRequest
     ) -> Service:
         """Read a service."""
-        return Service.of(account_id, await entries.get(CounterKey(account_id, SERVICES), service_id))
+        return Service.of(account_id, await request.backend.entries.get(CounterKey(account_id, SERVICES), service_id))
 
     @route(
         "/{id:str}",
@@ -82,7 +84,7 @@ class ServicesController(Controller):
         service_id: ServiceIdInPath,
         account_id: AccountIdInQuery,
         data: JSONBody[ServiceUpdate],
-        entries: InjectedEntries,
+        request: JsonRequest,
     ) -> Service:
         """Rename a service, by PUT and by PATCH alike.
 
@@ -90,15 +92,15 @@ class ServicesController(Controller):
         """
         key = CounterKey(account_id, SERVICES)
         if has_read_only(data):
-            refuse_changes(data, Service.of(account_id, await entries.get(key, service_id)))
-        return Service.of(account_id, await entries.rename(key, service_id, data.name))
+            refuse_changes(data, Service.of(account_id, await request.backend.entries.get(key, service_id)))
+        return Service.of(account_id, await request.backend.entries.rename(key, service_id, data.name))
 
     @delete("/{id:str}", summary="Delete a service", responses=problem_responses(*_NOT_FOUND))
     async def delete_service(
-        self, service_id: ServiceIdInPath, account_id: AccountIdInQuery, entries: InjectedEntries
+        self, service_id: ServiceIdInPath, account_id: AccountIdInQuery, request: JsonRequest
     ) -> None:
         """Delete a service. A create that starts after the answer finds the room that it left."""
-        await entries.delete(CounterKey(account_id, SERVICES), service_id)
+        await request.backend.entries.delete(CounterKey(account_id, SERVICES), service_id)
 
 
 class AccountServicesController(Controller):
@@ -111,12 +113,14 @@ class AccountServicesController(Controller):
     async def list_services_of_account(
         self,
         account_id: AccountIdInPath,
-        entries: InjectedEntries,
+        request: JsonRequest,
         limit: PageLimit = PAGE_LIMIT_DEFAULT,
         cursor: Cursor = None,
     ) -> ServicePage:
         """List an account's services; the same list as `/services?account_id=`."""
-        return ServicePage.of(account_id, await entries.page(CounterKey(account_id, SERVICES), limit, cursor))
+        return ServicePage.of(
+            account_id, await request.backend.entries.page(CounterKey(account_id, SERVICES), limit, cursor)
+        )
 
     @delete(
         summary="Delete all services of an account",
@@ -125,14 +129,14 @@ class AccountServicesController(Controller):
         responses={HTTPStatus.NO_CONTENT: DELETED, **problem_responses(*_NO_COUNTER)},
     )
     async def delete_services_of_account(
-        self, account_id: AccountIdInPath, entries: InjectedEntries
+        self, account_id: AccountIdInPath, request: JsonRequest
     ) -> Response[DeletionPart]:
         """Delete all services of an account.
 
         Answers 204 when all are deleted. Thousands of services take several requests: each answers 200 with the number
         that it deleted. Repeat it then, and after a 503: it goes on where it stopped.
         """
-        return answer_deletion(await entries.delete_all(CounterKey(account_id, SERVICES)))
+        return answer_deletion(await request.backend.entries.delete_all(CounterKey(account_id, SERVICES)))
 
 
 def _answer(account_id: str, created: Created) -> Made[Service]:
