@@ -7,9 +7,9 @@ and exits with 0.
 import logging
 
 from api.app import create_app
-from api.documentation import VERSION
-from api.process import run
-from api.server import serve
+from api.http.documentation import VERSION
+from api.serving.process import run
+from api.serving.server import serve
 from api.settings import Settings
 from counters.engine import Engine
 

@@ -11,15 +11,14 @@ from litestar.datastructures import State
 
 from api.backend import Backend
 from api.controllers.accounts import AccountsController
-from api.controllers.counters import CountersController
-from api.controllers.counts import CountsController
+from api.controllers.counters import AccountCountersController, CountersController
 from api.controllers.health import HealthController
 from api.controllers.services import AccountServicesController, ServicesController
-from api.documentation import make_openapi_config
 from api.explorer.controller import ExplorerController
-from api.methods import answer_head_and_options
-from api.problems import answer_error
-from api.requests import JsonRequest, refuse_unknown_query
+from api.http.documentation import make_openapi_config
+from api.http.methods import answer_head_and_options
+from api.http.problems import answer_error
+from api.http.requests import JsonRequest, refuse_unknown_query
 
 DRAIN_TIMEOUT_S: Final = 10.0
 """How long a stopping process waits for its admitted operations; above their longest deadline."""
@@ -43,7 +42,7 @@ def create_app(backend: Backend) -> Litestar:
             AccountServicesController,
             ServicesController,
             CountersController,
-            CountsController,
+            AccountCountersController,
             HealthController,
             ExplorerController,
         ],

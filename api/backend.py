@@ -3,11 +3,11 @@
 from typing import Protocol
 
 from counters.damage import DamagedCounter
-from counters.healing import Diagnosis
+from counters.healing.healer import Diagnosis
 from counters.keys import CounterKey
 from counters.model import Counter, Created, Deletion, Enforcement, Entry
-from counters.pages import Page
 from counters.reading import AccountView
+from counters.values.pages import Page
 
 
 class Accounts(Protocol):
@@ -60,7 +60,7 @@ class Entries(Protocol):
 
 
 class Healer(Protocol):
-    """Recounts of counters; what each owes is written at ``counters.healing.Healer``."""
+    """Recounts of counters; what each owes is written at ``counters.healing.healer.Healer``."""
 
     async def diagnose(self, key: CounterKey) -> Diagnosis:
         """Recount a counter and change nothing."""

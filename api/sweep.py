@@ -17,11 +17,11 @@ from typing import Final
 
 import msgspec
 
-from api.process import run
+from api.serving.process import run
 from api.settings import Settings, SettingsError
 from counters.engine import Engine
 from counters.errors import CounterError, InvalidInputError
-from counters.sweep import read_cursor
+from counters.healing.sweep import read_cursor
 
 _FAILED: Final = 1
 

@@ -11,15 +11,15 @@ from counters.changes import compare_and_set
 from counters.damage import DamagedCounter
 from counters.entries import Entries
 from counters.errors import AccountNotFoundError, CounterDamagedError, InvalidInputError, OverloadedError
-from counters.healing import Healer
-from counters.ids import Clock, check_id, new_nonce, uuid7
+from counters.healing.healer import Healer
 from counters.keys import SERVICES, CounterKey
-from counters.lanes import Lanes
+from counters.lanes.registry import Lanes
 from counters.model import Account, Counter, Deletion, Enforcement, TermsChange
-from counters.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.reading import AccountReader, AccountView
 from counters.retry import repeat
-from counters.store import Store
+from counters.stores.port import Store
+from counters.values.ids import Clock, check_id, new_nonce, uuid7
+from counters.values.pages import Page, Position, check_page_limit, decode_cursor, encode_cursor
 
 T = TypeVar("T")
 

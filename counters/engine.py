@@ -10,13 +10,13 @@ import msgspec
 from counters.accounts import Accounts
 from counters.entries import Entries
 from counters.errors import StoreError
-from counters.healing import Healer, HealingSettings
-from counters.ids import Clock
-from counters.lane import LaneSettings
-from counters.lanes import Lanes
-from counters.store import Store
-from counters.sweep import Sweeper, SweepSettings
-from counters.turn import Turn
+from counters.healing.healer import Healer, HealingSettings
+from counters.healing.sweep import Sweeper, SweepSettings
+from counters.healing.turn import Turn
+from counters.lanes.lane import LaneSettings
+from counters.lanes.registry import Lanes
+from counters.stores.port import Store
+from counters.values.ids import Clock
 
 _READY_FOR_S: Final = 2.0
 _PING_TIMEOUT_S: Final = 1.0

@@ -17,17 +17,17 @@ from counters.errors import (
     OutcomeUnknownError,
     OverloadedError,
 )
-from counters.ids import Clock, check_id, new_nonce, uuid7
 from counters.keys import CounterKey
-from counters.lane import Lane
-from counters.lanes import Lanes
+from counters.lanes.lane import Lane
+from counters.lanes.registry import Lanes
+from counters.lanes.tickets import Ticket
 from counters.model import Counter, Created, Deletion, Enforcement, Entry
-from counters.pages import PAGE_LIMIT_MAX, Page, Position, check_page_limit, decode_cursor, encode_cursor
 from counters.parts import Parts
 from counters.reading import AccountReader
 from counters.retry import repeat
-from counters.store import Store
-from counters.tickets import Ticket
+from counters.stores.port import Store
+from counters.values.ids import Clock, check_id, new_nonce, uuid7
+from counters.values.pages import PAGE_LIMIT_MAX, Page, Position, check_page_limit, decode_cursor, encode_cursor
 
 _DELETE_PARTS: Final = 4
 """Parts under way at a time: while one waits for its last delete or its release, the others keep the store busy."""

@@ -14,7 +14,7 @@ from counters.errors import AccountNotFoundError, CounterDamagedError
 from counters.keys import SERVICES, CounterKey
 from counters.model import Account, Counter
 from counters.retry import repeat
-from counters.store import Store
+from counters.stores.port import Store
 
 T = TypeVar("T")
 

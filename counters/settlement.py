@@ -14,13 +14,12 @@ the mark past records that were not counted yet.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from counters.errors import NotAppliedError
 
 if TYPE_CHECKING:
     from counters.keys import CounterKey
-    from counters.store import SettlementStore
 
 MARK_LIFETIME_MS: Final = 30 * 60 * 60 * 1000
 """How long the mark of a silent shard is kept. The stream keeps records for 24 hours, and the event source
@@ -141,7 +140,22 @@ class BatchTally(NamedTuple):
     damaged: "Sequence[CounterKey]" = ()
 
 
-async def settle_batch(store: "SettlementStore", shard: str, changes: Iterable[EntryChange], at_ms: int) -> BatchTally:
+class SettlementStore(Protocol):
+    """What the stream's side of the core asks of the database."""
+
+    async def settle(self, key: "CounterKey", settlement: Settlement) -> Settled | Unsettled:
+        """Add the delta to ``eventual`` and move the shard's mark to ``last``.
+
+        Refused, with the marks as they are, unless the shard has no mark or one below ``first``, and the counter has
+        no ``counted_from`` or one not past ``oldest_ms``; refused with None when the counter does not exist; refused as
+        damaged when one of these is stored so that it cannot be compared or added to.
+        """
+
+    async def prune_marks(self, key: "CounterKey", shards: Sequence[str], older_than_ms: int) -> None:
+        """Drop these shards' marks, if the counter exists and all of them were set before the given time."""
+
+
+async def settle_batch(store: SettlementStore, shard: str, changes: Iterable[EntryChange], at_ms: int) -> BatchTally:
     """Count one shard's batch, each record exactly once however often the batch is delivered.
 
     Every counter is tried, even when another one fails: a counter that cannot be written then delays no other.
@@ -182,7 +196,7 @@ def _by_counter(changes: Iterable[EntryChange]) -> dict["CounterKey", dict[int, 
 
 
 async def _settle_counter(
-    store: "SettlementStore", key: "CounterKey", shard: str, changes: Mapping[int, EntryChange], at_ms: int
+    store: SettlementStore, key: "CounterKey", shard: str, changes: Mapping[int, EntryChange], at_ms: int
 ) -> Tally:
     """Count one counter's part of a batch: one write, unless a part of it was counted before."""
     pending = [changes[sequence] for sequence in sorted(changes)]
@@ -228,7 +242,7 @@ def _is_counted(change: EntryChange, shard: str, counter: Unsettled) -> bool:
     return settled or recounted
 
 
-async def _prune(store: "SettlementStore", key: "CounterKey", marks: Mapping[str, Mark], older_than_ms: int) -> None:
+async def _prune(store: SettlementStore, key: "CounterKey", marks: Mapping[str, Mark], older_than_ms: int) -> None:
     """Drop the marks of shards that are long over, so that the counter's item stays small.
 
     This is a write of its own because DynamoDB cannot remove "whatever is old": the names have to be known, and they

@@ -27,5 +27,5 @@ USER 10001:10001
 EXPOSE 8000
 # Alive, not ready: a container whose table cannot be reached is not mended by another one.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
-    CMD ["/opt/venv/bin/python", "-m", "api.probe", "/health"]
+    CMD ["/opt/venv/bin/python", "-m", "api.serving.probe", "/health"]
 CMD ["/opt/venv/bin/python", "-m", "api"]

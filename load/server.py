@@ -19,13 +19,13 @@ from litestar.params import JSONBody
 from api.app import create_app
 from api.backend import Backend
 from api.schemas.services import ServiceCreate
-from api.server import make_engine, serve
+from api.serving.server import make_engine, serve
 from api.settings import Settings, load_settings
-from counters.dynamodb import DynamoClient, DynamoStore, open_client
 from counters.logs import configure_logging
-from load.baselines.backend import BASELINES, make_backend
-from load.baselines.sdk import open_sdk
-from load.baselines.table import make_table
+from counters.stores.dynamodb import DynamoClient, DynamoStore, open_client
+from load.compare.baselines.backend import BASELINES, make_backend
+from load.compare.baselines.sdk import open_sdk
+from load.compare.baselines.table import make_table
 from load.usage import Meter, Usage
 
 ENGINE: Final = "engine"

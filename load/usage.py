@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from counters.dynamodb.failures import CONDITION_FAILED, cancellation_reasons
-from counters.dynamodb.wire import AnswerError, ConditionFailedError
-from load.client import Request, send_all
+from counters.stores.dynamodb.failures import CONDITION_FAILED, cancellation_reasons
+from counters.stores.dynamodb.wire import AnswerError, ConditionFailedError
+from stack.harness.client import Request, send_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from counters.dynamodb.client import Send
+    from counters.stores.dynamodb.client import Send
 
 _READ_UNIT_BYTES: Final = 4096
 _STRONG: Final = 1.0

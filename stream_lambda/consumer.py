@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from counters.aws_errors import shortage
 from counters.errors import StoreError
 from counters.settlement import settle_batch
+from counters.stores.aws_errors import shortage
 from stream_lambda.dead_letters import DeadLetters
 from stream_lambda.records import Malformed, parse_records, shard_of
 from stream_lambda.settings import Settings
 
 if TYPE_CHECKING:
-    from counters.store import SettlementStore
+    from counters.settlement import SettlementStore
 
 METRIC_NAMESPACE: Final = "distributed-counter"
 MALFORMED_METRIC: Final = "malformed_records"

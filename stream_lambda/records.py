@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from counters.keys import AMOUNT, ENTRIES_PREFIX, PK, parse_entries_pk
-from counters.numbers import AMOUNT_MAX, whole_number
 from counters.settlement import SEQUENCE_DIGITS_MAX, EntryChange
+from counters.values.numbers import AMOUNT_MAX, whole_number
 
 ONLY_SHARD: Final = "only"
 """The label when an event names no shard: emulators have one. No shard of AWS can have it: those have a hyphen."""

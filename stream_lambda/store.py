@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from counters.aws_errors import error_class, throttling_reasons
 from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
 from counters.keys import (
     COUNTED_FROM,
@@ -24,8 +23,9 @@ from counters.keys import (
     CounterKey,
     counter_key,
 )
-from counters.numbers import whole_number
 from counters.settlement import SEQUENCE_DIGITS_MAX, Mark, Settled, Settlement, Unsettled
+from counters.stores.aws_errors import error_class, throttling_reasons
+from counters.values.numbers import whole_number
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -6,17 +6,17 @@ from litestar import Controller, Response, delete, get, post, route
 from litestar.enums import HttpMethod
 from litestar.params import JSONBody
 
-from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
-from api.faults import has_read_only, refuse_changes
-from api.requests import JsonRequest
-from api.responses import Made, answer_deletion
+from api.http.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
+from api.http.faults import has_read_only, refuse_changes
+from api.http.requests import JsonRequest
+from api.http.responses import Made, answer_deletion
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
 from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
 from api.schemas.problems import ProblemKind
 from counters.model import Enforcement
-from counters.pages import PAGE_LIMIT_DEFAULT
+from counters.values.pages import PAGE_LIMIT_DEFAULT
 
 
 class AccountsController(Controller):

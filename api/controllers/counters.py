@@ -1,18 +1,44 @@
-"""Routes that set counters right."""
+"""Routes of counters: read them, and set them right."""
 
 from http import HTTPStatus
 
-from litestar import Controller, post
+from litestar import Controller, get, post
 
-from api.documentation import problem_responses
-from api.requests import JsonRequest
+from api.http.documentation import problem_responses
+from api.http.requests import JsonRequest
+from api.schemas.counters import CountPage
 from api.schemas.fields import AccountIdInPath, CounterNameInPath
+from api.schemas.pages import Cursor, PageLimit
 from api.schemas.problems import ProblemKind
 from api.schemas.reconciliations import DryRun, Force, Reconciliation
 from counters.keys import CounterKey
+from counters.values.pages import PAGE_LIMIT_DEFAULT
 
 
 class CountersController(Controller):
+    """Counters: read."""
+
+    path = "/counts"
+    tags = ("counts",)
+
+    @get(summary="List all counters", responses=problem_responses())
+    async def list_counts(
+        self, request: JsonRequest, limit: PageLimit = PAGE_LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> CountPage:
+        """List the counters of all accounts, oldest account first."""
+        return CountPage.of(await request.backend.accounts.page_of_counters(limit, cursor))
+
+    @get(
+        "/{account_id:str}",
+        summary="Read an account's counters",
+        responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND),
+    )
+    async def read_counts(self, account_id: AccountIdInPath, request: JsonRequest) -> CountPage:
+        """Read all counters of an account."""
+        return CountPage.of(await request.backend.accounts.counters(account_id))
+
+
+class AccountCountersController(Controller):
     """Counters of one account: reconcile."""
 
     path = "/accounts/{account_id:str}/counters"

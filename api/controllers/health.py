@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 from litestar import Controller, get
 
-from api.documentation import problem_response
-from api.problems import NotReadyError
-from api.requests import JsonRequest
+from api.http.documentation import problem_response
+from api.http.problems import NotReadyError
+from api.http.requests import JsonRequest
 from api.schemas.health import Alive, Ready
 from api.schemas.problems import ProblemKind
 

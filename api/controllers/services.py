@@ -8,10 +8,10 @@ from litestar.enums import HttpMethod
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
-from api.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
-from api.faults import has_read_only, refuse_changes
-from api.requests import JsonRequest
-from api.responses import Made, answer_deletion
+from api.http.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
+from api.http.faults import has_read_only, refuse_changes
+from api.http.requests import JsonRequest
+from api.http.responses import Made, answer_deletion
 from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
@@ -19,7 +19,7 @@ from api.schemas.problems import ProblemKind
 from api.schemas.services import Service, ServiceCreate, ServicePage, ServiceUpdate
 from counters.keys import SERVICES, CounterKey
 from counters.model import Created
-from counters.pages import PAGE_LIMIT_DEFAULT
+from counters.values.pages import PAGE_LIMIT_DEFAULT
 
 _REPLAYED: Final = ResponseSpec(
     Service, generate_examples=False, description="A service with this `id` was there already; it is unchanged."

@@ -18,8 +18,8 @@ from counters import keys
 from counters.accounts import DEFAULT_LIMIT
 from counters.damage import DamagedAccount, DamagedCounter
 from counters.model import Enforcement
-from counters.pages import Page
 from counters.reading import AccountView
+from counters.values.pages import Page
 
 ServicesInUse: TypeAlias = Annotated[int, Meta(description="Services in use right now.", examples=[2])]
 EnforcementShown: TypeAlias = Annotated[

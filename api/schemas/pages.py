@@ -4,7 +4,7 @@ from typing import Annotated, TypeAlias
 
 from litestar.params import QueryParameter
 
-from counters.pages import CURSOR_LENGTH_MAX, PAGE_LIMIT_MAX
+from counters.values.pages import CURSOR_LENGTH_MAX, PAGE_LIMIT_MAX
 
 PageLimit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_LIMIT_MAX, description="Most items to return.")]
 Cursor: TypeAlias = Annotated[

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from api.schemas.fields import AccountId, Timestamp, to_timestamp_or_none
 from counters.damage import DamagedCounter
-from counters.healing import Diagnosis
+from counters.healing.healer import Diagnosis
 from counters.model import Counter, Enforcement
 
 DryRun: TypeAlias = Annotated[bool, QueryParameter(description="Only look; works also while the counter is in use.")]

@@ -18,7 +18,7 @@ from api.schemas.fields import (
 from counters import keys
 from counters.damage import DamagedEntry
 from counters.model import Entry
-from counters.pages import Page
+from counters.values.pages import Page
 
 
 class Service(Struct, frozen=True, kw_only=True):

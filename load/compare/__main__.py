@@ -19,8 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from load.baselines.deployment import deploy
-from load.chaos_faults import FaultInjector, fault_injector
+from load.compare.baselines.deployment import deploy
 from load.compare.phases import Servers, Sizes, play_outage, play_round
 from load.compare.results import Comparison, Result, Round, to_markdown
 from load.compare.strategies import STRATEGIES, Strategy
@@ -28,6 +27,7 @@ from load.compare.tables import WatchedTable
 from load.server import ENGINE, UNITS
 from stack.emulators import ministack
 from stack.errors import StackError
+from stack.harness.faults import FaultInjector, fault_injector
 from stack.network import free_port, status_of, url_of
 from stack.paths import ROOT
 from stack.processes import running

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from load.client import Request, send_all, send_for
 from load.compare.results import Round
 from load.usage import read_usage
+from stack.harness.client import Request, send_all, send_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from load.chaos_faults import FaultInjector, Rule
-    from load.client import Answer
     from load.compare.strategies import Strategy
     from load.compare.tables import WatchedTable
+    from stack.harness.client import Answer
+    from stack.harness.faults import FaultInjector, Rule
 
 CREATED: Final = 201
 DELETED: Final = 204

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from load.baselines.deployment import STREAM_FED
+from load.compare.baselines.deployment import STREAM_FED
 from load.server import ENGINE
 
 

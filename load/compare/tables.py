@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from counters import keys
 from counters.keys import SERVICES, CounterKey
-from load.baselines import layout
-from load.history import Recorder
-from load.ledger import Table
+from load.compare.baselines import layout
 from load.server import ENGINE
 from stack import aws
+from stack.harness.history import Recorder
+from stack.harness.ledger import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

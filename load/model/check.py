@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 
 import uvloop
 
-from counters.dynamodb import DynamoClient, DynamoStore, open_client
 from counters.engine import Engine, EngineSettings
 from counters.keys import SERVICES, CounterKey
-from counters.memory import MemoryStore
 from counters.model import Change, Entry
-from counters.store import Store
+from counters.stores.dynamodb import DynamoClient, DynamoStore, open_client
+from counters.stores.memory import MemoryStore
+from counters.stores.port import Store
 from load.model.assumptions import FULL_BATCH_ITEMS, Call, Cost, CpuCosts
 from load.model.client import Trip
 from load.model.run import run

@@ -10,7 +10,7 @@ from load.model.processes import Accounts, Process, make_process
 from load.model.scenario import Result, Scenario
 from load.model.stream import settle
 from load.model.table import Table, Usage
-from load.model.virtual_time import run_in_virtual_time
+from stack.harness.virtual_time import run_in_virtual_time
 
 
 def run(scenario: Scenario, network: Callable[[Random], Network] = AwsNetwork) -> Result:

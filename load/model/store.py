@@ -6,8 +6,8 @@ from typing import Final
 
 from counters import keys
 from counters.keys import CounterKey
-from counters.memory import MemoryStore
 from counters.model import Change, Changed, Counter, Entry, Refused
+from counters.stores.memory import MemoryStore
 from load.model.assumptions import Call
 from load.model.client import Client
 

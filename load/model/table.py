@@ -8,7 +8,7 @@ import msgspec
 
 from counters.errors import NotAppliedError
 from counters.keys import CounterKey, PrimaryKey
-from counters.memory import MemoryStore
+from counters.stores.memory import MemoryStore
 from load.model.assumptions import READ_DOLLARS, TRANSACTION_UNITS, WRITE_DOLLARS
 from load.model.partitions import Partitions
 

@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 import uvloop
 
 from load.accounts import Accounts
-from load.client import send_for
 from load.compare.strategies import STRATEGIES
 from load.compare.tables import WatchedTable
-from load.connection import Connections, Request
 from load.server import ENGINE, UNITS
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import Server, bench, create, make_account, progress
 from load.usage import read_usage
+from stack.harness.client import send_for
+from stack.harness.connection import Connections, Request
 from stack.provision import provision
 
 ROUNDS: Final = 5

@@ -5,11 +5,11 @@ from typing import Final
 
 import uvloop
 
-from load.client import send_all
 from load.server import ENGINE
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import bench, create, make_account, progress
 from load.usage import read_usage
+from stack.harness.client import send_all
 from stack.provision import create_table
 
 _CONNECTIONS: Final = 8

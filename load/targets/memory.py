@@ -7,13 +7,13 @@ from typing import Final
 
 import uvloop
 
-from counters.dynamodb import items
 from counters.keys import SERVICES, CounterKey
 from counters.model import Counter
-from load.client import Outcome, send_all
+from counters.stores.dynamodb import items
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import Server, bench, create, make_account, progress
 from stack import aws
+from stack.harness.client import Outcome, send_all
 from stack.provision import create_table
 
 ACCOUNTS: Final = 100_000

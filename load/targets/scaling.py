@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import uvloop
 
-from load.client import Request, send_for
 from load.server import ENGINE
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import Bench, Server, bench, bench_without_emulator, create, make_account, progress
+from stack.harness.client import Request, send_for
 from stack.provision import create_table
 
 ROUNDS: Final = 30

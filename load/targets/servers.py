@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 import psutil
 
 from load.accounts import UNLIMITED, Accounts
-from load.client import Request
 from stack import aws
 from stack.emulators import ministack
+from stack.harness.client import Request
 from stack.network import free_port, status_of, url_of
 from stack.processes import Program, running
 from stack.system import api_program, wait_for_api

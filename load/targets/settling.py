@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 import uvloop
 
-from load.client import Outcome, send_for
-from load.connection import Connections, Request
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import bench, create, make_account, progress
+from stack.harness.client import Outcome, send_for
+from stack.harness.connection import Connections, Request
 from stack.provision import provision
 
 SECONDS: Final = 30.0

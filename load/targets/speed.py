@@ -6,12 +6,12 @@ from typing import Final, NamedTuple
 
 import uvloop
 
-from load.baselines.deployment import deploy
-from load.client import send_for
+from load.compare.baselines.deployment import deploy
 from load.server import ENGINE, SDK
 from load.targets.findings import Finding, Measurement
 from load.targets.servers import bench, bench_without_emulator, create, make_account, progress
 from load.usage import read_usage
+from stack.harness.client import send_for
 from stack.provision import create_table
 
 ROUNDS: Final = 15

@@ -7,17 +7,17 @@ import msgspec
 
 from counters import keys
 from counters.keys import CounterKey
-from counters.memory import MemoryStore
 from counters.settlement import Mark
+from counters.stores.memory import MemoryStore
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
-from tests import factories
+from tests.support import factories
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    from counters.store import SettlementStore
+    from counters.settlement import SettlementStore
 
 BEST_EFFORT = 7
 """Of every counter that is made here; settling must not change it."""

@@ -11,13 +11,13 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from api.app import create_app
-from counters.dynamodb import DynamoClient, open_client
-from counters.dynamodb.wire import AnswerError
-from load.baselines import layout
-from load.baselines.backend import BASELINES, make_backend
-from load.baselines.deployment import STREAM_FED
-from load.baselines.sdk import open_sdk
-from load.baselines.table import BaselineTable, make_table
+from counters.stores.dynamodb import DynamoClient, open_client
+from counters.stores.dynamodb.wire import AnswerError
+from load.compare.baselines import layout
+from load.compare.baselines.backend import BASELINES, make_backend
+from load.compare.baselines.deployment import STREAM_FED
+from load.compare.baselines.sdk import open_sdk
+from load.compare.baselines.table import BaselineTable, make_table
 from stack.provision import create_table
 
 LIMIT = 3

@@ -8,15 +8,15 @@ import pytest
 
 from counters import keys
 from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry, missing_counter, repaired
-from counters.dynamodb import open_store
 from counters.errors import CounterDamagedError
 from counters.keys import SERVICES, CounterKey
-from counters.memory import MemoryStore
 from counters.model import Changed, Counter, Enforcement
-from counters.store import Store
+from counters.stores.dynamodb import open_store
+from counters.stores.memory import MemoryStore
+from counters.stores.port import Store
 from stack.provision import create_table
-from tests import factories
-from tests.hands import Damage, DynamoHand, Hand, MemoryHand, RawValue
+from tests.support import factories
+from tests.support.hands import Damage, DynamoHand, Hand, MemoryHand, RawValue
 
 NO_NUMBERS: list[RawValue | None] = [{"N": "2.5"}, {"S": "2"}, {"N": "9" * 38}, {"NULL": True}, {"L": []}, None]
 COUNTER_DAMAGE: list[Damage] = [

@@ -6,14 +6,14 @@ import boto3
 import pytest
 
 from counters import keys
-from counters.dynamodb.items import counter_item, key_item
 from counters.keys import CounterKey
 from counters.settlement import EntryChange, Mark, Settled, Settlement, Tally, Unsettled, settle_batch
+from counters.stores.dynamodb.items import counter_item, key_item
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
-from tests import factories
-from tests.factories import NOW_MS
-from tests.hands import Damage, DynamoHand
+from tests.support import factories
+from tests.support.factories import NOW_MS
+from tests.support.hands import Damage, DynamoHand
 
 SHARD = "1414576573621-f55eea83"
 SETTLEMENT = Settlement(SHARD, first=5, last=6, delta=2, oldest_ms=NOW_MS, at_ms=NOW_MS)

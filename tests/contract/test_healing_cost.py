@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from counters.dynamodb import DynamoClient, DynamoStore, open_client
-from counters.healing import Healer, HealingSettings
-from counters.ids import uuid7
+from counters.healing.healer import Healer, HealingSettings
+from counters.healing.sweep import Sweeper, SweepSettings
 from counters.keys import SERVICES, CounterKey
 from counters.model import Entry
-from counters.sweep import Sweeper, SweepSettings
+from counters.stores.dynamodb import DynamoClient, DynamoStore, open_client
+from counters.values.ids import uuid7
 from stack.provision import create_table
-from tests import factories
+from tests.support import factories
 
 ENTRIES = 5_000
 DEADLINE_S = 30.0

@@ -26,7 +26,7 @@ from tests.contract.settlement_backends import (
     RawCounter,
     SettlementBackend,
 )
-from tests.factories import NOW_MS
+from tests.support.factories import NOW_MS
 
 SHARD = "1414576573621-f55eea83"
 OTHER_SHARD = "1414576999999-0badcafe"

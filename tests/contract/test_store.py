@@ -8,16 +8,16 @@ import boto3
 import msgspec
 import pytest
 
-from counters.dynamodb import open_store
 from counters.errors import StoreRejectedError
 from counters.keys import SERVICES, CounterKey, slot_of
-from counters.memory import MemoryStore
 from counters.model import Changed, Counter, Enforcement, Refused
-from counters.settlement import Mark, Settled, Settlement, Unsettled
-from counters.store import SettlementStore, Store
+from counters.settlement import Mark, Settled, Settlement, SettlementStore, Unsettled
+from counters.stores.dynamodb import open_store
+from counters.stores.memory import MemoryStore
+from counters.stores.port import Store
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
-from tests import factories
+from tests.support import factories
 
 NOT_YET_EXPIRED_MS = time.time_ns() // 1_000_000
 """The time now, as a backend that removes what expired has to leave alone what a test looks at."""

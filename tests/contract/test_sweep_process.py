@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from counters.dynamodb import open_store
 from counters.keys import SERVICES, CounterKey
+from counters.stores.dynamodb import open_store
 from stack.provision import create_table
-from tests import factories
+from tests.support import factories
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from counters.dynamodb import DynamoClient, open_client
-from counters.dynamodb.wire import AnswerError, ConditionFailedError
+from counters.stores.dynamodb import DynamoClient, open_client
+from counters.stores.dynamodb.wire import AnswerError, ConditionFailedError
 from load.usage import Meter, Units, Usage
 from stack.provision import create_table
 

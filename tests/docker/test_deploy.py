@@ -8,14 +8,14 @@ from typing import NamedTuple
 import boto3
 import pytest
 
+from deploy.cloud import Cloud
+from deploy.deploy import Deployment, Place, deploy
+from deploy.infra import Outputs, Terraform, keep_image, variables_of
+from deploy.registry import machine_type, tag_for
 from stack import aws, package
-from stack.cloud import Cloud
-from stack.deploy import Deployment, Place, deploy
 from stack.emulators import ministack
 from stack.errors import StackError
-from stack.infra import Outputs, Terraform, keep_image, variables_of
 from stack.network import free_port, url_of
-from stack.registry import machine_type, tag_for
 from tests.docker.conftest import docker
 
 SWEPT_WITHIN_S = 30.0

@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
 
 import api.app
-import api.server
+from api.serving import server
 from api.settings import Settings, load_settings
 from stack import aws, compose
 from stack.errors import StackError
@@ -39,7 +39,7 @@ def test_the_api_image_is_made_of_the_service_and_its_pins_alone() -> None:
 
 
 def test_the_api_image_has_all_of_our_code_that_it_runs() -> None:
-    modules = set(find_modules("api.__main__")) | set(find_modules("api.probe"))
+    modules = set(find_modules("api.__main__")) | set(find_modules("api.serving.probe"))
     assert {module.partition(".")[0] for module in modules} == {"api", "counters"}
 
 
@@ -103,7 +103,7 @@ def test_ports_lead_to_where_the_servers_listen_and_from_this_machine_only(servi
 
 
 def test_a_stop_waits_for_the_longest_drain(services: dict[str, Any]) -> None:
-    longest_s = api.server._LINGER_S + Settings().deadline_s + api.server._GRACE_S + api.app.DRAIN_TIMEOUT_S
+    longest_s = server._LINGER_S + Settings().deadline_s + server._GRACE_S + api.app.DRAIN_TIMEOUT_S
     assert float(services["api"]["stop_grace_period"].removesuffix("s")) > longest_s
 
 

@@ -9,8 +9,8 @@ from threading import Timer
 import pytest
 from packaging.requirements import Requirement
 
-from load.client import send_for
-from load.ledger import Table
+from stack.harness.client import send_for
+from stack.harness.ledger import Table
 from stack.system import System
 from tests.docker.conftest import Container, api_container, docker
 from tests.docker.dockerfile import ROOT

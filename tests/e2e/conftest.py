@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from load.ledger import Table
+from stack.harness.ledger import Table
 from stack.network import free_port
 from stack.system import DEFAULT_TABLE, System, SystemSettings, running_system
 

@@ -20,7 +20,7 @@ _PATIENT = ("--check-p99-ms", "10000", "--check-rate-share", "0")
 
 def run_locust(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  # our own load test
-        [sys.executable, "-m", "load.run_locust", "--headless", *arguments],
+        [sys.executable, "-m", "load.locust.run", "--headless", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,

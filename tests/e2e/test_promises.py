@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import pytest
 
-from load.client import Answer, Request, send_all, send_for
-from load.ledger import Table
 from load.server import ENGINE
 from load.usage import read_usage
 from stack import aws
+from stack.harness.client import Answer, Request, send_all, send_for
+from stack.harness.ledger import Table
 from stack.network import free_port, url_of
 from stack.processes import ChildProcess, running
 from stack.system import System, api_program, wait_for_api

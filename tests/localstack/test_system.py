@@ -12,12 +12,12 @@ from shutil import rmtree
 import httpx
 import pytest
 
+from deploy.smoke import Address, smoke_test
 from stack import runs
 from stack.aws import dynamodb_client, lambda_client
 from stack.network import free_port
 from stack.paths import ROOT
 from stack.provision import provision
-from stack.smoke import Address, smoke_test
 from stack.system import System, SystemSettings, running_system
 
 _WITHIN_S = 60

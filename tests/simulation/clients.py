@@ -12,12 +12,12 @@ from counters.engine import Engine
 from counters.errors import AccountNotFoundError, EntryNotFoundError, LimitReachedError
 from counters.keys import CounterKey
 from counters.model import Created
-from tests.engines import DEADLINE_S
 from tests.simulation.faults import REQUEST_LIFE_S
 from tests.simulation.oracle import Fate
 from tests.simulation.processes import Process
 from tests.simulation.store import Violation
 from tests.simulation.world import InDoubtError, World
+from tests.support.engines import DEADLINE_S
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from counters.errors import LimitReachedError
 from counters.keys import CounterKey
 from counters.model import Change, Counter, Enforcement, Entry, Healing
 from counters.settlement import Settlement
-from tests.engines import DEADLINE_S
 from tests.simulation.faults import PAUSES, READ_FAULTS, REQUEST_LIFE_S, TRY_TIMEOUT_S, Fault
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.options import Options
 from tests.simulation.processes import Process
 from tests.simulation.store import Violation, WatchedMemory, Watcher
+from tests.support.engines import DEADLINE_S
 
 _COUNTED_WITHIN_S: Final = 30.0
 """How long a counter may take nothing, so that what a hybrid lane did is not in it."""

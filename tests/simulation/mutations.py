@@ -47,7 +47,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "release repeated after an unknown outcome",
-        "counters.lane:Lane._commit",
+        "counters.lanes.lane:Lane._commit",
         (
             ("[one for one in adjustments if one.epoch is None])", "adjustments)"),
             ("self._finish([one for one in adjustments if one.epoch is not None])", "pass"),
@@ -55,7 +55,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "reserve of unknown outcome taken for granted",
-        "counters.lane:Lane._commit",
+        "counters.lanes.lane:Lane._commit",
         (
             (
                 "self._put_back(granted, [one for one in adjustments if one.epoch is None])",
@@ -65,7 +65,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "write before reserve",
-        "counters.lane:Lane._commit",
+        "counters.lanes.lane:Lane._commit",
         (
             (
                 "    try:\n        outcome",
@@ -76,12 +76,12 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "store does not check the epoch of a release",
-        "counters.memory:MemoryStore.change_counter",
+        "counters.stores.memory:MemoryStore.change_counter",
         (("counter.epoch != change.epoch", "False"),),
     ),
     Mutation(
         "lane releases what belongs to an earlier epoch",
-        "counters.lane:Lane._drop_outdated",
+        "counters.lanes.lane:Lane._drop_outdated",
         (
             ("self._finish([one for one in adjustments if one.epoch not in valid])", "pass"),
             ("return [one for one in adjustments if one.epoch in valid]", "return list(adjustments)"),
@@ -89,17 +89,17 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "settlement does not check the mark",
-        "counters.memory:MemoryStore.settle",
+        "counters.stores.memory:MemoryStore.settle",
         (("mark.sequence >= settlement.first", "False"),),
     ),
     Mutation(
         "settlement checks the mark with the batch's end",
-        "counters.memory:MemoryStore.settle",
+        "counters.stores.memory:MemoryStore.settle",
         (("mark.sequence >= settlement.first", "mark.sequence >= settlement.last"),),
     ),
     Mutation(
         "mark not moved when the delta is zero",
-        "counters.memory:MemoryStore.settle",
+        "counters.stores.memory:MemoryStore.settle",
         (("marks[settlement.shard] = Mark", "marks[settlement.shard if settlement.delta else ''] = Mark"),),
     ),
     Mutation(
@@ -109,37 +109,37 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "limit off by one in the store's condition",
-        "counters.memory:MemoryStore.change_counter",
+        "counters.stores.memory:MemoryStore.change_counter",
         (("best_effort > change.limit)", "best_effort > change.limit + 1)"),),
     ),
     Mutation(
         "store does not check that the limit is the one known",
-        "counters.memory:MemoryStore.change_counter",
+        "counters.stores.memory:MemoryStore.change_counter",
         (("counter.limit != change.limit or", ""),),
     ),
     Mutation(
         "heal without the revision check",
-        "counters.memory:MemoryStore.heal_counter",
+        "counters.stores.memory:MemoryStore.heal_counter",
         (("counter.revision != healing.revision", "False"),),
     ),
     Mutation(
         "heal without waiting for quiet",
-        "counters.healing:Healer.is_quiet",
+        "counters.healing.healer:Healer.is_quiet",
         (("return ", "return True or "),),
     ),
     Mutation(
         "healing does not start an epoch",
-        "counters.memory:MemoryStore.heal_counter",
+        "counters.stores.memory:MemoryStore.heal_counter",
         (("epoch=counter.epoch + 1,", ""),),
     ),
     Mutation(
         "reset of eventual leaves the fence where it was",
-        "counters.memory:MemoryStore.heal_counter",
+        "counters.stores.memory:MemoryStore.heal_counter",
         ((", counted_from_ms=healing.counted_from_ms)", ")"),),
     ),
     Mutation(
         "reservation of a doubtful write given back",
-        "counters.writer:EntryWriter._write_batch",
+        "counters.lanes.writer:EntryWriter._write_batch",
         (
             (
                 """await asyncio.gather(*(self._look_for(ticket) for ticket in live))
@@ -152,42 +152,42 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "write of unknown outcome sent again",
-        "counters.backlog:Backlog._send",
+        "counters.lanes.backlog:Backlog._send",
         (("except NotAppliedError:", "except Exception:"),),
     ),
     Mutation(
         "reservation of a doubtful write in the backlog given back",
-        "counters.writer:EntryWriter._write_later",
+        "counters.lanes.writer:EntryWriter._write_later",
         (("return 0\n    except", "return ticket.entry.amount\n    except"),),
     ),
     Mutation(
         "stock used twice",
-        "counters.stock:Stock.use",
+        "counters.lanes.lease:Stock.use",
         (("self.size -= amount", "pass"),),
     ),
     Mutation(
         "stock given back and kept",
-        "counters.stock:Stock.empty",
+        "counters.lanes.lease:Stock.empty",
         (("self._lot, self.size = None, 0", "pass"),),
     ),
     Mutation(
         "stock never given back",
-        "counters.stock:Stock.empty",
+        "counters.lanes.lease:Stock.empty",
         (("counter.epoch", "None"),),
     ),
     Mutation(
         "stock kept although nobody knows whether it was reserved",
-        "counters.lane:Lane._commit",
+        "counters.lanes.lane:Lane._commit",
         (("self._stock.restrain()", "self._keep(counter, ahead, sent_at)"),),
     ),
     Mutation(
         "insert of unknown outcome sent again",
-        "counters.writer:EntryWriter._insert",
+        "counters.lanes.writer:EntryWriter._insert",
         (("await self._look_for(ticket)\n            return 0", "pass"),),
     ),
     Mutation(
         "reservation of a replay kept",
-        "counters.writer:EntryWriter._insert",
+        "counters.lanes.writer:EntryWriter._insert",
         (
             (
                 """ticket.replay(taken_by)
@@ -199,22 +199,22 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "entry write started after the deadline",
-        "counters.tickets:Ticket.may_be_written",
+        "counters.lanes.tickets:Ticket.may_be_written",
         (("self.is_live(now)", "True"),),
     ),
     Mutation(
         "lane at the limit refuses from a look of any age",
-        "counters.lane:Lane._may_trust",
+        "counters.lanes.lane:Lane._may_trust",
         (("< self._settings.full_for_s", "< 1e9"),),
     ),
     Mutation(
         "replay answered although its own insert may still come",
-        "counters.writer:EntryWriter._look_for",
+        "counters.lanes.writer:EntryWriter._look_for",
         (("                break\n", "                return ticket.replay(found)\n"),),
     ),
     Mutation(
         "what was never in flight taken from what is",
-        "counters.lane:Lane._finish",
+        "counters.lanes.lane:Lane._finish",
         (("adjustment.in_flight", "max(0, adjustment.delta)"),),
     ),
     Mutation(
@@ -229,7 +229,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "unused reservation released under the latest epoch",
-        "counters.lane:Lane._write",
+        "counters.lanes.lane:Lane._write",
         (
             (
                 "self._queue_adjustment(-written.unused, counter.epoch)",
@@ -245,17 +245,17 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "stock used however old it is",
-        "counters.stock:Stock.use",
+        "counters.lanes.lease:Stock.use",
         ((" or asyncio.get_running_loop().time() >= self._lot.until", ""),),
     ),
     Mutation(
         "stock lasts from the answer of its flush",
-        "counters.stock:Stock.put",
+        "counters.lanes.lease:Stock.put",
         (("until = sent_at +", "until = asyncio.get_running_loop().time() +"),),
     ),
     Mutation(
         "stock lasts five times as long",
-        "counters.stock:Stock.put",
+        "counters.lanes.lease:Stock.put",
         (("until = sent_at +", "until = sent_at + 5 *"),),
     ),
     Mutation(
@@ -265,7 +265,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "fence at the recount",
-        "counters.healing:Healer._counted_from_ms",
+        "counters.healing.healer:Healer._counted_from_ms",
         ((" - int(self._settings.quiet_s * 500)", ""),),
     ),
     Mutation(
@@ -275,17 +275,17 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "reset although something was settled meanwhile",
-        "counters.memory:MemoryStore.heal_counter",
+        "counters.stores.memory:MemoryStore.heal_counter",
         (("counter.settled_at_ms != healing.settled_at_ms", "False"),),
     ),
     Mutation(
         "quiet of 11 s",
-        "counters.healing:Healer.quiet_in_s",
+        "counters.healing.healer:Healer.quiet_in_s",
         (("else self._settings.quiet_s", "else 11.0"),),
     ),
     Mutation(
         "insert that the deadline cut off counts as not written",
-        "counters.writer:EntryWriter._insert",
+        "counters.lanes.writer:EntryWriter._insert",
         (
             (
                 "except (OutcomeUnknownError, TimeoutError):",
@@ -295,22 +295,22 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "backlog writes what is out of time",
-        "counters.backlog:Backlog._take",
+        "counters.lanes.backlog:Backlog._take",
         (("if ticket.may_be_written(now):", "if True:"),),
     ),
     Mutation(
         "unprocessed entry answered as stored",
-        "counters.backlog:Backlog._send",
+        "counters.lanes.backlog:Backlog._send",
         (("left.append(ticket)", "ticket.store()"),),
     ),
     Mutation(
         "hybrid admits from a look of any age",
-        "counters.lane:Lane._may_trust",
+        "counters.lanes.lane:Lane._may_trust",
         (("        return False\n", "        pass\n"),),
     ),
     Mutation(
         "limit set whatever its version",
-        "counters.memory:MemoryStore.set_terms",
+        "counters.stores.memory:MemoryStore.set_terms",
         (("counter.terms_version != change.seen_version", "False"),),
     ),
     Mutation(
@@ -325,37 +325,37 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "stock kept when the limit changes",
-        "counters.lane:Lane.learn",
+        "counters.lanes.lane:Lane.learn",
         (("self._give_back()", "pass"),),
     ),
     Mutation(
         "entry renamed whatever its name is by now",
-        "counters.memory:MemoryStore.rename_entry",
+        "counters.stores.memory:MemoryStore.rename_entry",
         (("or entry.name_nonce != seen.name_nonce", ""),),
     ),
     Mutation(
         "account renamed whatever its name is by now",
-        "counters.memory:MemoryStore.rename_account",
+        "counters.stores.memory:MemoryStore.rename_account",
         (("or account.username_nonce != seen.username_nonce", ""),),
     ),
     Mutation(
         "delete takes any entry of its id",
-        "counters.memory:MemoryStore.delete_entry",
+        "counters.stores.memory:MemoryStore.delete_entry",
         (("or not entry.is_same(seen)", ""),),
     ),
     Mutation(
         "entry of another create taken for one's own",
-        "counters.writer:EntryWriter._look_for",
+        "counters.lanes.writer:EntryWriter._look_for",
         (("found.is_same(ticket.entry)", "found.created_at_ms == ticket.entry.created_at_ms"),),
     ),
     Mutation(
         "closed counter keeps its limit",
-        "counters.memory:MemoryStore.close_counter",
+        "counters.stores.memory:MemoryStore.close_counter",
         (("counter, limit=0,", "counter,"),),
     ),
     Mutation(
         "closed counter refuses by its limit",
-        "counters.lane:Lane._flush_batch",
+        "counters.lanes.lane:Lane._flush_batch",
         (("if counter.is_closed:", "if False:"),),
     ),
     Mutation(
@@ -370,12 +370,12 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "deletion over as soon as it begins",
-        "counters.healing:Healer.is_over",
+        "counters.healing.healer:Healer.is_over",
         ((">= self._ends_s(counter) * 1000", ">= 0"),),
     ),
     Mutation(
         "reserved entry counted again in a counter that became hybrid",
-        "counters.lane:Lane._commit",
+        "counters.lanes.lane:Lane._commit",
         (
             (
                 "granted, is_reserved=True)",
@@ -390,7 +390,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "deleted account may be made by a late try",
-        "counters.memory:MemoryStore.create_account",
+        "counters.stores.memory:MemoryStore.create_account",
         (("or account.id in self._deleted", ""),),
     ),
 )

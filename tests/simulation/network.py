@@ -10,8 +10,8 @@ from typing import Any, Final, Protocol, cast
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
 from counters.model import Entry
-from counters.settlement import Unsettled
-from counters.store import SettlementStore, Store
+from counters.settlement import SettlementStore, Unsettled
+from counters.stores.port import Store
 from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
 from tests.simulation.faults import (

@@ -9,8 +9,8 @@ from counters.engine import Engine
 from counters.errors import AccountNotFoundError
 from counters.keys import CounterKey
 from counters.model import Enforcement
-from tests.engines import DEADLINE_S
 from tests.simulation.world import InDoubtError, World
+from tests.support.engines import DEADLINE_S
 
 _ACTS: Final = 8
 _TRIES: Final = 3

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import msgspec
 
+from counters.lanes.lease import StockSettings
 from counters.model import Enforcement
-from counters.stock import StockSettings
-from tests.engines import DEADLINE_S
 from tests.simulation.faults import BATCH_FAULTS, PAUSES, Fault
+from tests.support.engines import DEADLINE_S
 
 _CALLS_SHARES: Final = (0.03, 0.1, 0.3)
 """Share of calls to the store that go wrong in one way or another."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from counters.backlog import BATCH_MAX
-from counters.lane import Lane
-from counters.stock import Stock, StockSettings
+from counters.lanes.backlog import BATCH_MAX
+from counters.lanes.lane import Lane
+from counters.lanes.lease import Stock, StockSettings
 from tests.simulation.coverage import Coverage
 
 Probe = Callable[[Coverage, Any, tuple[Any, ...], Any], None]

@@ -9,9 +9,7 @@ import msgspec
 
 from counters.engine import Engine, EngineSettings
 from counters.errors import CounterError
-from counters.stock import StockSettings
-from tests import factories
-from tests.engines import DEADLINE_S
+from counters.lanes.lease import StockSettings
 from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
 from tests.simulation.faults import PAUSES, PROCESS_FAULTS, SKEW_MAX_S, Fault, Injector
@@ -19,6 +17,8 @@ from tests.simulation.history import History
 from tests.simulation.loop import Machine, Order, SimulatedLoop
 from tests.simulation.network import STOCKING, Network, remote_store
 from tests.simulation.options import Options
+from tests.support import factories
+from tests.support.engines import DEADLINE_S
 
 T = TypeVar("T")
 

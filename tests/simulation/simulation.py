@@ -15,10 +15,8 @@ import counters.entries
 from counters.engine import Engine, EngineSettings
 from counters.errors import AccountNotFoundError, CounterError, LimitReachedError
 from counters.keys import SERVICES, CounterKey
-from counters.lane import LaneSettings
+from counters.lanes.lane import LaneSettings
 from counters.model import Account, Counter, Healing
-from tests import factories
-from tests.engines import DEADLINE_S
 from tests.simulation.changes import AnsweredLimitHolds, LastWordStands
 from tests.simulation.checkers import ExactlyOnce, LimitKept, OneSided
 from tests.simulation.clients import Client
@@ -38,6 +36,8 @@ from tests.simulation.processes import Fleet, lanes_of
 from tests.simulation.store import Violation, WatchedMemory, Watcher
 from tests.simulation.stream import Stream
 from tests.simulation.world import AmountedEntry, World, with_amount
+from tests.support import factories
+from tests.support.engines import DEADLINE_S
 
 TASK_FAILED: Final = "a task of the engine failed"
 _PATIENCE_S: Final = 4 * DEADLINE_S

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from counters.keys import SERVICES, CounterKey, slot_of
-from counters.memory import MemoryStore
 from counters.model import Account, Change, Changed, Counter, Entry, Healing
 from counters.settlement import Settled, Settlement
+from counters.stores.memory import MemoryStore
 from tests.simulation.coverage import Coverage
 
 READS: Final = frozenset({

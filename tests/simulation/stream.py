@@ -6,7 +6,6 @@ from typing import Final
 from counters.keys import CounterKey, slot_of
 from counters.model import Entry
 from counters.settlement import BatchTally, EntryChange, settle_batch
-from tests import factories
 from tests.simulation.checkers import ExactlyOnce
 from tests.simulation.dice import Dice
 from tests.simulation.faults import Fault, Injector
@@ -14,6 +13,7 @@ from tests.simulation.history import History
 from tests.simulation.loop import Machine, SimulatedLoop
 from tests.simulation.network import Network, remote_store
 from tests.simulation.store import Watcher
+from tests.support import factories
 
 _INVOCATION_S: Final = 30.0
 """How long an invocation may take."""

@@ -12,10 +12,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPRequestEvent, Receive, Scope, Send
 
 from api.app import create_app
-from api.server import make_engine, serve
+from api.serving.server import make_engine, serve
 from api.settings import load_settings
 from counters.logs import configure_logging
-from counters.memory import MemoryStore
+from counters.stores.memory import MemoryStore
 from tests.sockets.conversations import Sent
 
 SEEN_PATH = "/seen"

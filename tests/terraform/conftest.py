@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
+from deploy.infra import Terraform
 from stack import package
 from stack.emulators import ministack
 from stack.errors import EmulatorUnavailableError
-from stack.infra import Terraform
 from stack.network import free_port, url_of
 
 

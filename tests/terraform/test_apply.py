@@ -11,10 +11,10 @@ from typing import Any
 import boto3
 import httpx
 
+from deploy.cloud import Cloud
+from deploy.deploy import Deployment, Place
+from deploy.infra import Outputs, keep_image
 from stack import aws
-from stack.cloud import Cloud
-from stack.deploy import Deployment, Place
-from stack.infra import Outputs, keep_image
 from stack.network import free_port, url_of
 from stack.processes import running
 from stack.provision import provision

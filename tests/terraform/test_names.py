@@ -7,8 +7,8 @@ import msgspec
 
 from api.settings import Settings
 from counters import keys
-from counters.sweep import SweepReport
-from stack.infra import TERRAFORM_ROOT
+from counters.healing.sweep import SweepReport
+from deploy.infra import TERRAFORM_ROOT
 from tests.docker.dockerfile import read_stages
 
 

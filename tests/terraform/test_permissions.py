@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from stack.infra import TERRAFORM_ROOT
+from deploy.infra import TERRAFORM_ROOT
 from stack.paths import ROOT
 
 _TRANSACTION = "TransactWriteItems"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.infra import TERRAFORM_ROOT, Terraform
 from stack.errors import StackError
-from stack.infra import TERRAFORM_ROOT, Terraform
 from stack.network import free_port, url_of
 from stack.paths import ROOT
 
@@ -68,7 +68,7 @@ def test_a_place_that_cannot_be_used_stops_the_task(environment: dict[str, str],
     nobody = url_of(free_port())
     chosen = {name: value.format(nobody=nobody) for name, value in environment.items()}
     answer = subprocess.run(
-        [sys.executable, "-m", "stack.infra", "plan"],
+        [sys.executable, "-m", "deploy.infra", "plan"],
         cwd=ROOT,
         env={**os.environ, **chosen},
         capture_output=True,

@@ -7,8 +7,8 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from api.app import create_app
-from tests.engines import make_engine
-from tests.stores import WatchedStore
+from tests.support.engines import make_engine
+from tests.support.stores import WatchedStore
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ locals {
     Statement = [{
       Sid    = "Count"
       Effect = "Allow"
-      # What counters/dynamodb/store.py calls, which a test compares; a transaction needs its single actions.
+      # What counters/stores/dynamodb/store.py calls, which a test compares; a transaction needs its single actions.
       Action = [
         "dynamodb:BatchGetItem",
         "dynamodb:BatchWriteItem",

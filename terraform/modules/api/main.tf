@@ -2,7 +2,7 @@ locals {
   port   = 8000
   python = "/opt/venv/bin/python" # docker/api.Dockerfile
 
-  # After SIGTERM a request in flight gets its deadline and 2 s to send the answer (api/server.py), and what was admitted
+  # After SIGTERM a request in flight gets its deadline and 2 s to send the answer (api/serving/server.py), and what was admitted
   # gets 10 s to be flushed. The rest is for starting and ending all that.
   drain_s        = ceil(var.operation_deadline_ms / 1000) + 2 + 10
   stop_timeout_s = local.drain_s + 8
@@ -87,7 +87,7 @@ resource "aws_ecs_task_definition" "this" {
 
     # Alive, not ready, like the load balancer's question. ECS ignores what the image says about it.
     healthCheck = {
-      command     = ["CMD", local.python, "-m", "api.probe", "/health"]
+      command     = ["CMD", local.python, "-m", "api.serving.probe", "/health"]
       interval    = 10
       timeout     = 3
       retries     = 3

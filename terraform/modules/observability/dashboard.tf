@@ -13,7 +13,7 @@ resource "aws_cloudwatch_log_metric_filter" "settled" {
 }
 
 locals {
-  # What a sweep counted, by its name in the event (counters/sweep.py), and the metric that is made of it.
+  # What a sweep counted, by its name in the event (counters/healing/sweep.py), and the metric that is made of it.
   sweep_metrics  = { for field in ["best_effort", "eventual", "drift", "drifted", "drifted_quiet", "damaged"] : field => "${var.name}-sweep-${field}" }
   sweep_period_s = 60 * coalesce(var.sweep_interval_minutes, 15)
 }

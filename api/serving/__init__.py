@@ -1,0 +1,1 @@
+"""The server: sockets, framing, connections, the process, and its health check."""

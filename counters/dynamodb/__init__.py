@@ -1,6 +1,0 @@
-"""The store on DynamoDB."""
-
-from counters.dynamodb.client import DynamoClient, open_client
-from counters.dynamodb.store import DynamoStore, open_store
-
-__all__ = ["DynamoClient", "DynamoStore", "open_client", "open_store"]

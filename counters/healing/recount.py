@@ -1,0 +1,80 @@
+"""Recounts: add up a ledger, page by page (``docs/design.md``, section 7)."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from random import Random
+from typing import Final
+
+import msgspec
+
+from counters.damage import DamagedEntry
+from counters.keys import SLOTS_MAX, CounterKey, slot_of
+from counters.model import Entry
+from counters.retry import repeat
+from counters.stores.port import Store
+
+_PAGE: Final = 1000
+"""Entries read in one call: about 40 read units, and a pause for other work of some milliseconds of decoding."""
+
+
+class Recount(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recount found; while the counter is in use, it may be of no one instant.
+
+    Attributes:
+        total: The ledger's total.
+        unreadable: Entries of which something cannot be read. They are in the total.
+        slots: The least number of slots with which every entry is in its own slot; None when there is no such number.
+    """
+
+    total: int
+    unreadable: int
+    slots: int | None
+
+
+class _Found:
+    """A recount under way."""
+
+    def __init__(self, slots: int | None) -> None:
+        self.total = 0
+        self.unreadable = 0
+        self.are_slots_known = slots is not None
+        self.slots = {slots} if slots is not None else set(range(1, SLOTS_MAX + 1))
+
+    def add(self, slot: int, entries: Sequence[Entry]) -> None:
+        self.total += sum(entry.amount for entry in entries)
+        self.unreadable += sum(isinstance(entry, DamagedEntry) for entry in entries)
+        if not self.are_slots_known:
+            self.slots = {one for one in self.slots if all(slot_of(entry.id, one) == slot for entry in entries)}
+
+
+class Recounter:
+    """Adds up ledgers."""
+
+    def __init__(self, store: Store, *, random: Random, deadline_s: float) -> None:
+        self._store = store
+        self._random = random
+        self._deadline_s = deadline_s
+
+    async def count(self, key: CounterKey, slots: int | None) -> Recount:
+        """Recount a counter.
+
+        Args:
+            key: The counter.
+            slots: Partitions of its ledger; None to look into all that there can be and find the number.
+
+        Raises:
+            OverloadedError: The store did not answer in time.
+        """
+        found = _Found(slots)
+        await asyncio.gather(*(self._add_slot(found, key, slot) for slot in range(slots or SLOTS_MAX)))
+        return Recount(total=found.total, unreadable=found.unreadable, slots=min(found.slots, default=None))
+
+    async def _add_slot(self, found: _Found, key: CounterKey, slot: int) -> None:
+        more = True
+        after: str | None = None
+        while more:
+            read = partial(self._store.list_entries, key, slot, _PAGE, after)
+            entries, more = await repeat(read, asyncio.get_running_loop().time() + self._deadline_s, self._random)
+            found.add(slot, entries)
+            after = entries[-1].id if entries else None

@@ -1,0 +1,81 @@
+"""Turns: of the processes that would do the same work, one does it (``docs/design.md``, section 7)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from random import Random
+from typing import Final
+
+from counters.errors import CounterError
+from counters.retry import repeat
+from counters.stores.port import Store
+from counters.values.ids import Clock, new_nonce
+
+LEASE_S: Final = 60.0
+"""How long a turn lasts after it was last renewed; the turn of a process that died ends so."""
+
+_RENEWED_EVERY_S: Final = LEASE_S / 3
+
+logger = logging.getLogger(__name__)
+
+
+class Turn:
+    """The right to do one kind of work, for one process at a time.
+
+    It only saves work that would be done twice: a process that stood still for longer than the lease goes on beside the
+    next one. What it guards must bear that, as a sweep does.
+
+    Args:
+        store: Where the lease is.
+        name: The kind of work.
+        clock: Tells the time.
+        random: Source of the holder's name and of the jitter.
+        deadline_s: Longest time to an answer of the store, in seconds.
+    """
+
+    def __init__(self, store: Store, name: str, *, clock: Clock, random: Random, deadline_s: float) -> None:
+        self._store = store
+        self._name = name
+        self._clock = clock
+        self._random = random
+        self._deadline_s = deadline_s
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[bool]:
+        """Hold the turn while the body runs; the value tells whether we have it. When another has it, do nothing.
+
+        Raises:
+            OverloadedError: The store did not answer in time.
+            StoreRejectedError: The store refuses such a call.
+        """
+        holder = new_nonce(self._random)
+        if not await self._lease(holder, LEASE_S):
+            yield False
+            return
+        renewal = asyncio.create_task(self._renew(holder))
+        try:
+            yield True
+        finally:
+            renewal.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewal
+            # It ends by itself when this fails.
+            with suppress(CounterError):
+                await self._lease(holder, 0.0)
+
+    async def _renew(self, holder: str) -> None:
+        while True:
+            await asyncio.sleep(_RENEWED_EVERY_S)
+            try:
+                await self._lease(holder, LEASE_S)
+            except CounterError as error:
+                logger.warning("turn.not_renewed", extra={"fields": {"name": self._name, "reason": repr(error)}})
+
+    async def _lease(self, holder: str, length_s: float) -> bool:
+        now_ms = self._clock()
+        until_ms = now_ms + round(length_s * 1000)
+        deadline = asyncio.get_running_loop().time() + self._deadline_s
+        return await repeat(
+            lambda: self._store.take_lease(self._name, holder, now_ms, until_ms), deadline, self._random
+        )

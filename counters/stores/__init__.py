@@ -1,0 +1,1 @@
+"""Where counters and entries are kept: the port, and what stands behind it."""

@@ -1,0 +1,95 @@
+"""Conditions of writes, put together from parts; each part brings the names and the values that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from counters import keys
+from counters.damage import DamagedEntry
+from counters.stores.dynamodb import items
+
+if TYPE_CHECKING:
+    from counters.model import Entry
+
+
+class Condition(NamedTuple):
+    """A condition of a write.
+
+    Attributes:
+        text: The expression.
+        names: What stands for its attributes' names.
+        values: What stands for its values.
+    """
+
+    text: str
+    names: dict[str, str]
+    values: items.NewItem
+
+
+_COMPARED: Final = (
+    *(attribute for attribute in keys.COUNTER_ATTRIBUTES if attribute != keys.MARKS),
+    keys.TERMS_VERSION,
+    keys.TERMS_NONCE,
+    keys.CLOSED_AT,
+    keys.SETTLED_AT,
+    keys.HEALED_AT,
+    keys.HEALED_REVISION,
+    keys.COUNTED_FROM,
+)
+"""Every write to a counter changes one of these, a settlement too: it sets a mark and ``settled_at`` together."""
+
+EXISTS = Condition(f"attribute_exists({keys.PK})", {}, {})
+"""The item is there."""
+
+
+def all_of(*conditions: Condition) -> Condition:
+    """Return the condition that all of these hold."""
+    names: dict[str, str] = {}
+    values: items.NewItem = {}
+    for one in conditions:
+        names |= one.names
+        values |= one.values
+    return Condition(" AND ".join(one.text for one in conditions), names, values)
+
+
+def is_free_for(holder: str, now_ms: int) -> Condition:
+    """Return the condition that nobody but this holder has a lease now.
+
+    A time that is no number holds nothing: it is missing where there is no lease, or a hand wrote it.
+    """
+    until = f"#{keys.HELD_UNTIL}"
+    return Condition(
+        f"NOT attribute_type({until}, :number) OR {until} <= :now OR #{keys.HOLDER} = :{keys.HOLDER}",
+        {f"#{attribute}": attribute for attribute in (keys.HOLDER, keys.HELD_UNTIL)},
+        {":number": {"S": "N"}, ":now": items.number(now_ms), f":{keys.HOLDER}": {"S": holder}},
+    )
+
+
+def is_still(attribute: str, seen: items.Value | None) -> Condition:
+    """Return the condition that an attribute is as it was seen; None: it was not there."""
+    names = {f"#{attribute}": attribute}
+    if seen is None:
+        return Condition(f"attribute_not_exists(#{attribute})", names, {})
+    return Condition(f"#{attribute} = :seen_{attribute}", names, {f":seen_{attribute}": seen})
+
+
+def is_terms_version(version: int) -> Condition:
+    """Return the condition that a counter's terms have this version; terms that were never changed may have none."""
+    attribute, value = f"#{keys.TERMS_VERSION}", f":seen_{keys.TERMS_VERSION}"
+    text = f"{attribute} = {value}" if version else f"(attribute_not_exists({attribute}) OR {attribute} = {value})"
+    return Condition(text, {attribute: keys.TERMS_VERSION}, {value: items.number(version)})
+
+
+def is_still_entry(seen: Entry) -> Condition:
+    """Return the condition that an entry is the one that was seen, renamed at most."""
+    created_at: items.Value | None = items.number(seen.created_at_ms)
+    nonce = None if seen.nonce is None else items.string(seen.nonce)
+    if isinstance(seen, DamagedEntry):
+        item = cast("items.Item", seen.seen)
+        created_at, nonce = item.get(keys.CREATED_AT), item.get(keys.NONCE)
+    return all_of(EXISTS, is_still(keys.CREATED_AT, created_at), is_still(keys.NONCE, nonce))
+
+
+def is_still_counter(seen: items.Item) -> Condition:
+    """Return the condition that a counter is as it was seen, whatever stood in it; nothing is like no item."""
+    return all_of(*(is_still(attribute, seen.get(attribute)) for attribute in _COMPARED))

@@ -1,0 +1,1 @@
+"""Single values: how ids, numbers and cursors are checked, written and read."""

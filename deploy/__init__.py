@@ -1,0 +1,1 @@
+"""Deploying: the image, Terraform, the rollout, and a look at what runs."""

@@ -1,0 +1,1 @@
+"""Load as people make it, by Locust."""

@@ -1,0 +1,1 @@
+"""The whole system while its calls fail and its processes die."""

@@ -1,0 +1,1 @@
+"""The routes, the server and the process of the API."""

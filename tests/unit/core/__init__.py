@@ -1,0 +1,1 @@
+"""The core, with nothing but Python."""

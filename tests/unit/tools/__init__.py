@@ -1,0 +1,1 @@
+"""The tools around the product: stack, deploy, load."""

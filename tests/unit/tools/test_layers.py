@@ -1,0 +1,59 @@
+"""Imports point one way: ``api -> counters <- stream_lambda`` (``docs/design.md``, section 8)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+OURS = {"api", "counters", "deploy", "load", "stack", "stream_lambda", "tests"}
+ALLOWED = {
+    "counters": {"counters"},
+    "api": {"api", "counters"},
+    "stream_lambda": {"stream_lambda", "counters"},
+    "stack": {"stack", "stream_lambda", "counters"},
+    "deploy": {"deploy", "stack", "stream_lambda", "counters"},
+    "load": {"load", "stack", "api", "counters"},
+}
+
+
+def imports_of(source: Path) -> set[str]:
+    """Return the full names of all modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source}: relative import"
+            found.add(str(node.module))
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_a_package_imports_only_from_packages_below_it(package: str) -> None:
+    sources = sorted((ROOT / package).rglob("*.py"))
+    assert sources
+    for source in sources:
+        ours = {name.partition(".")[0] for name in imports_of(source)} & OURS
+        assert ours <= ALLOWED[package], f"{source} imports {sorted(ours - ALLOWED[package])}"
+
+
+def test_only_the_dynamodb_store_knows_the_sdk() -> None:
+    sdk = {"aioboto3", "aiobotocore", "aiodynamo", "aiohttp", "boto3", "botocore", "yarl"}
+    for source in (ROOT / "counters").rglob("*.py"):
+        if source.parent.name != "dynamodb":
+            assert not {name.partition(".")[0] for name in imports_of(source)} & sdk, source
+
+
+def test_the_core_takes_clock_and_randomness_from_outside() -> None:
+    for source in (ROOT / "counters").rglob("*.py"):
+        # A pause of the process shows only by the real clock, and what is signed and sent depends on that.
+        assert not imports_of(source) & {"time", "secrets"} or source.parent.name == "dynamodb", source
+
+
+def test_the_baselines_share_nothing_with_the_engine_but_the_client_and_what_the_routes_speak() -> None:
+    spoken = {"counters.errors", "counters.keys", "counters.model", "counters.reading"}
+    client = {"counters.stores.dynamodb.client", "counters.stores.dynamodb.failures", "counters.stores.dynamodb.wire"}
+    for source in (ROOT / "load" / "compare" / "baselines").rglob("*.py"):
+        core = {name for name in imports_of(source) if name.partition(".")[0] == "counters"}
+        assert core <= spoken | client, source
