@@ -19,7 +19,7 @@ from stack.network import free_port
 from stack.paths import ROOT
 from stack.system import DEFAULT_TABLE, SystemSettings, running_system
 
-_LOCUST: Final = (sys.executable, "-m", "locust", "-f", str(ROOT / "load" / "locustfile.py"))
+_LOCUST: Final = (sys.executable, "-m", "locust", "-f", str(ROOT / "load" / "locust" / "locustfile.py"))
 _NEEDS_NO_HOST: Final = {"-h", "--help", "-V", "--version", "-l", "--list"}
 
 

@@ -33,7 +33,7 @@ def _allowed(module: str) -> set[str]:
 
 
 def test_the_api_may_do_what_its_store_calls() -> None:
-    assert _allowed("api") == _called(ROOT / "counters" / "dynamodb" / "store.py")
+    assert _allowed("api") == _called(ROOT / "counters" / "stores" / "dynamodb" / "store.py")
 
 
 def test_the_lambda_may_do_what_its_store_calls_and_read_the_stream() -> None:

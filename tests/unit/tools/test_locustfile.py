@@ -100,7 +100,7 @@ class Outcome(NamedTuple):
 
 
 def run_locust(*arguments: str) -> Outcome:
-    locust = [sys.executable, "-m", "locust", "-f", str(ROOT / "load" / "locustfile.py"), "--headless"]
+    locust = [sys.executable, "-m", "locust", "-f", str(ROOT / "load" / "locust" / "locustfile.py"), "--headless"]
     done = subprocess.run(  # noqa: S603  # our own load test
         [*locust, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     )
