@@ -1,5 +1,6 @@
 """The Docker engine of this machine, if there is one; ``DOCKER_HOST`` says where, if not at the usual place."""
 
+import ipaddress
 import shutil
 import socket
 import subprocess
@@ -25,9 +26,12 @@ def bridge_address() -> str | None:
 
     None when there is no engine, or when it runs elsewhere, in a virtual machine, say.
     """
-    address = ask("network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Gateway}}{{end}}")
-    if not address:
+    found = ask("network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}};{{end}}")
+    if not found:
         return None
+    subnet, _, gateway = found.partition(";")[0].partition(" ")
+    # An engine names no gateway before its second start (Docker 20.10); it is the network's first address.
+    address = gateway or str(ipaddress.ip_network(subnet)[1])
     with socket.socket() as probe:
         try:
             probe.bind((address, 0))
