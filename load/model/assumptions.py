@@ -11,9 +11,6 @@ WRITE_UNITS_PER_S: Final = 1000.0
 READ_UNITS_PER_S: Final = 3000.0
 """What one partition admits, of items up to 1 KB written and up to 4 KB read."""
 
-BURST_S: Final = 300.0
-"""Unused capacity that a partition keeps, in seconds of it. A run starts with one second's: a steady state has none."""
-
 SPLIT_AFTER_S: Final = 60.0
 """A partition throttled for so long on end is split for heat, in seconds; AWS says "sustained" and no number."""
 

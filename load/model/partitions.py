@@ -2,30 +2,11 @@
 
 from typing import Final
 
-from load.model.assumptions import BURST_S, READ_UNITS_PER_S, SPLIT_AFTER_S, WRITE_UNITS_PER_S
+from load.model.assumptions import READ_UNITS_PER_S, SPLIT_AFTER_S, WRITE_UNITS_PER_S
+from stack.harness.bucket import Bucket
 
 _GAP_S: Final = 1.0
 """Throttling with pauses longer than this is not sustained."""
-
-
-class Bucket:
-    """A token bucket: so many units a second, and what was not used for some time."""
-
-    __slots__ = ("_at", "_rate", "_tokens")
-
-    def __init__(self, units_per_s: float, now: float) -> None:
-        self._rate = units_per_s
-        self._tokens = units_per_s
-        self._at = now
-
-    def take(self, units: float, now: float) -> bool:
-        """Take units if they are there, at a time in seconds that never goes back."""
-        self._tokens = min(self._rate * BURST_S, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < units:
-            return False
-        self._tokens -= units
-        return True
 
 
 class Collection:

@@ -15,7 +15,9 @@ from stack.harness.ledger import Counters, Table
 from stack.system import System
 from tests.chaos.storm import run_storm
 from tests.chaos.throttle import SHARE, run_throttled
-from tests.e2e.test_promises import Service, ids_of, make_service, seconds_until_settled, send
+from tests.support.services import Service, ids_of, make_service, seconds_until_settled, send
+
+pytestmark = pytest.mark.long
 
 StreamPosition = Literal["LATEST", "TRIM_HORIZON"]
 

@@ -12,7 +12,9 @@ import pytest
 
 from stack import compose
 from stack.network import free_port, url_of
-from tests.docker.conftest import docker
+from tests.support.containers import docker
+
+pytestmark = pytest.mark.long
 
 SETTLED_WITHIN_S = 20.0
 

@@ -16,7 +16,9 @@ from stack import aws, package
 from stack.emulators import ministack
 from stack.errors import StackError
 from stack.network import free_port, url_of
-from tests.docker.conftest import docker
+from tests.support.containers import docker
+
+pytestmark = pytest.mark.long
 
 SWEPT_WITHIN_S = 30.0
 

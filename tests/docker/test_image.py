@@ -11,10 +11,12 @@ from packaging.requirements import Requirement
 
 from stack.harness.client import send_for
 from stack.harness.ledger import Table
+from stack.paths import ROOT
 from stack.system import System
-from tests.docker.conftest import Container, api_container, docker
-from tests.docker.dockerfile import ROOT
-from tests.e2e.test_promises import ids_of, make_service, seconds_until_settled
+from tests.support.containers import Container, api_container, docker
+from tests.support.services import ids_of, make_service, seconds_until_settled
+
+pytestmark = pytest.mark.long
 
 CONNECTIONS = 64
 

@@ -1,9 +1,13 @@
 """The comparison, with as little work as shows that each strategy does all of it."""
 
+import pytest
+
 from load.compare.__main__ import compare
 from load.compare.phases import Sizes
 from load.compare.results import to_markdown
 from load.compare.strategies import STRATEGIES
+
+pytestmark = pytest.mark.long
 
 SIZES = Sizes(rounds=1, seconds=0.5, processes=2, connections=8, limit=20, burst=40, churns=1, churned=10, outage_s=0.5)
 

@@ -12,6 +12,8 @@ import pytest
 from stack.paths import ROOT
 from stack.system import System
 
+pytestmark = pytest.mark.long
+
 _TIMEOUT_S = 120
 _SMALL = ("-t", "3", "-u", "20", "--rate", "20", "--accounts", "5")
 # What is slow on a busy machine is not the point here.

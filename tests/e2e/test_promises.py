@@ -6,71 +6,23 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from threading import Timer
-from typing import NamedTuple
 
 import pytest
 
-from load.server import ENGINE
-from load.usage import read_usage
 from stack import aws
-from stack.harness.client import Answer, Request, send_all, send_for
+from stack.harness.client import Request, send_for
 from stack.harness.ledger import Table
-from stack.network import free_port, url_of
-from stack.processes import ChildProcess, running
-from stack.system import System, api_program, wait_for_api
+from stack.system import System
+from tests.support.services import Service, ids_of, make_service, seconds_until_settled, send
+from tests.support.systems import api_process
 
-CONNECTIONS = 200
+pytestmark = pytest.mark.long
+
 SETTLE_WITHIN_S = 5.0
-
-
-class Service(NamedTuple):
-    """The API as one test uses it: an account of its own, all processes in turn."""
-
-    urls: Sequence[str]
-    account_id: str
-
-    def create(self, number: int) -> Request:
-        """Return the request that makes a service."""
-        body = json.dumps({"account_id": self.account_id, "name": f"service {number}"})
-        return Request("POST", f"{self.urls[number % len(self.urls)]}/services", body.encode())
-
-    def delete(self, number: int, service_id: str) -> Request:
-        """Return the request that deletes a service."""
-        url = self.urls[number % len(self.urls)]
-        return Request("DELETE", f"{url}/services/{service_id}?account_id={self.account_id}")
-
-
-def seconds_until_settled(table: Table, account_id: str) -> float:
-    """Wait until ``eventual`` is the number of entries, and return how long that took."""
-    start = time.monotonic()
-    total = len(table.entries(account_id))
-    while table.counters(account_id).eventual != total:
-        assert time.monotonic() - start < 60, f"{table.counters(account_id)} never became {total}"
-        time.sleep(0.05)
-    return time.monotonic() - start
-
-
-def make_service(stack: System, limit: int) -> Service:
-    """Make an account through the API."""
-    body = json.dumps({"username": "e2e", "max_number_of_services": limit}).encode()
-    (answer,) = send([Request("POST", f"{stack.api_urls[0]}/accounts", body)])
-    assert answer.status == 201, answer
-    return Service(stack.api_urls, json.loads(answer.body)["id"])
-
-
-def send(requests: Sequence[Request]) -> Sequence[Answer]:
-    """Send all requests over so many connections and return the answers."""
-    return asyncio.run(send_all(requests, min(CONNECTIONS, len(requests)))).answers
-
-
-def ids_of(answers: Sequence[Answer]) -> list[str]:
-    """Return the ids of the services that were made."""
-    return [json.loads(answer.body)["id"] for answer in answers if answer.status == 201]
 
 
 @pytest.mark.parametrize("attempt", range(20))
@@ -170,19 +122,6 @@ def test_room_made_by_another_process_is_found_within_150_ms(stack: System) -> N
         assert not only.startswith("none")
 
 
-def test_refused_callers_cost_few_calls(stack: System, tmp_path: Path) -> None:
-    """200 connections hammer a full counter for 10 s; the client in the API process counts what it sends."""
-    with api_process(stack, ["load.server", ENGINE], tmp_path) as (url, _):
-        service = make_service(stack, limit=1)._replace(urls=[url])
-        ids_of(send([service.create(0)]))
-        before = asyncio.run(read_usage(url))
-        outcome = asyncio.run(send_for([service.create(1)], CONNECTIONS, 10.0))
-        used = asyncio.run(read_usage(url)) - before
-    assert set(outcome.statuses) == {409}
-    assert outcome.statuses[409] > 1_000, "too few callers to prove anything"
-    assert 0 < used.total_calls <= 20 * outcome.elapsed_s
-
-
 def test_stopping_loses_nothing_that_was_admitted(stack: System, table: Table, tmp_path: Path) -> None:
     """SIGTERM under load: what was answered is there, and nothing stays reserved for the rest."""
     with api_process(stack, ["api"], tmp_path) as (url, process):
@@ -197,13 +136,3 @@ def test_stopping_loses_nothing_that_was_admitted(stack: System, table: Table, t
     entries = table.entries(service.account_id)
     assert set(created) <= entries
     assert table.counters(service.account_id).best_effort == len(entries)
-
-
-@contextmanager
-def api_process(stack: System, module: Sequence[str], logs: Path) -> Iterator[tuple[str, ChildProcess]]:
-    """Run one API process more on the system's table."""
-    port = free_port()
-    program = api_program(module, port, stack.endpoint, stack.provisioned.table, logs)
-    with running(program) as process:
-        wait_for_api(process, port)
-        yield url_of(port), process

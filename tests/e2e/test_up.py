@@ -22,6 +22,8 @@ from stack.emulators import ministack
 from stack.network import LOOPBACK, free_port, status_of, url_of
 from stack.paths import ROOT
 
+pytestmark = pytest.mark.long
+
 _START_S = 60
 _STOP_S = 30
 

@@ -20,6 +20,8 @@ from stack.paths import ROOT
 from stack.provision import provision
 from stack.system import System, SystemSettings, running_system
 
+pytestmark = pytest.mark.long
+
 _WITHIN_S = 60
 
 

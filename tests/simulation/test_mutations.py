@@ -10,6 +10,8 @@ from tests.simulation.options import draw_options
 from tests.simulation.shrink import Shrinker
 from tests.simulation.simulation import TASK_FAILED, run
 
+pytestmark = pytest.mark.long
+
 _SEEDS_MAX: Final = 2000
 
 

@@ -1,13 +1,16 @@
 """The whole system under faults: ``docs/simulation.md`` says what a run is, and how to read one that fails.
 
-``SEEDS`` sets how many seeds are played; without it, 10,000 in CI (``CI`` set) and 500 elsewhere.
+Each run of ``./taskw test:all`` plays seeds that nobody has played before. It prints the first; ``FIRST`` asks for it.
 """
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.simulation.coverage import MET
 from tests.simulation.faults import Fault
@@ -15,28 +18,47 @@ from tests.simulation.options import draw_options
 from tests.simulation.run import explain, play
 from tests.simulation.simulation import run
 
-_SEEDS: Final = int(os.environ.get("SEEDS") or (10_000 if os.environ.get("CI") else 500))
+_SEEDS: Final = 500
+_LONG_SEEDS: Final = 5_000
+_FIRST_FRESH_BELOW: Final = 10**12
 _WRITES: Final = ("change_counter", "delete_entry", "insert_entry", "set_terms", "write_entries")
 _WRITE_FAULTS: Final = (Fault.ANSWER_LOST, Fault.DELAYED, Fault.REQUEST_LOST, Fault.SLOW, Fault.THROTTLED, Fault.WAITS)
 _REPOSITORY: Final = Path(__file__).parents[2]
 
 
 def test_every_promise_is_kept_under_every_fault() -> None:
-    total = play(range(_SEEDS), os.cpu_count() or 1)
+    assert_every_promise_is_kept(range(_SEEDS))
+
+
+@pytest.mark.long
+def test_every_promise_is_kept_for_many_seeds() -> None:
+    assert_every_promise_is_kept(range(_SEEDS, _SEEDS + _LONG_SEEDS))
+
+
+@pytest.mark.long
+def test_every_promise_is_kept_for_seeds_that_nobody_has_played(capsys: pytest.CaptureFixture[str]) -> None:
+    first = int(os.environ.get("FIRST") or secrets.randbelow(_FIRST_FRESH_BELOW))
+    with capsys.disabled():
+        print(f"\nFresh seeds: {first} to {first + _LONG_SEEDS - 1}. FIRST={first} plays them again.")  # noqa: T201
+    assert_every_promise_is_kept(range(first, first + _LONG_SEEDS))
+
+
+def assert_every_promise_is_kept(seeds: range) -> None:
+    """Play these seeds on all processors, and check that what can happen did happen."""
+    total = play(seeds, os.cpu_count() or 1)
     print(total)  # noqa: T201 - the figures of a run; pytest shows them when asked or when it fails
     assert not total.failures, explain(min(total.failures))
     # Nothing below is worth anything if it never happened.
-    assert total.seeds == _SEEDS
-    if _SEEDS >= 500:
-        assert set(total.faults) == set(Fault)
-        missing = set(MET) - set(total.met)
-        assert not missing, f"never met: {sorted(missing)}"
-        unstruck = {f"{fault} {method}" for method in _WRITES for fault in _WRITE_FAULTS} - set(total.met)
-        assert not unstruck, f"faults that never struck a call: {sorted(unstruck)}"
-        assert total.healed > _SEEDS / 4
-        assert {"create done", "create LimitReachedError", "create OverloadedError"} <= set(total.operations)
-        assert {"delete done", "delete EntryNotFoundError", "delete_all done", "get done"} <= set(total.operations)
-        assert {"delete_account done", "create AccountNotFoundError", "rename done"} <= set(total.operations)
+    assert total.seeds == len(seeds)
+    assert set(total.faults) == set(Fault)
+    missing = set(MET) - set(total.met)
+    assert not missing, f"never met: {sorted(missing)}"
+    unstruck = {f"{fault} {method}" for method in _WRITES for fault in _WRITE_FAULTS} - set(total.met)
+    assert not unstruck, f"faults that never struck a call: {sorted(unstruck)}"
+    assert total.healed > len(seeds) / 4
+    assert {"create done", "create LimitReachedError", "create OverloadedError"} <= set(total.operations)
+    assert {"delete done", "delete EntryNotFoundError", "delete_all done", "get done"} <= set(total.operations)
+    assert {"delete_account done", "create AccountNotFoundError", "rename done"} <= set(total.operations)
 
 
 def test_a_seed_is_one_history_in_every_process() -> None:

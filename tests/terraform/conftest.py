@@ -3,8 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -13,26 +11,7 @@ from stack import package
 from stack.emulators import ministack
 from stack.errors import EmulatorUnavailableError
 from stack.network import free_port, url_of
-
-
-class Applied(NamedTuple):
-    """The root, applied.
-
-    Attributes:
-        terraform: Runs further commands on it.
-        variables: What to tell them all.
-        endpoint: The emulator.
-        table: Name of the table.
-        function: Name of the Lambda.
-        logs: Folder for the logs of what a test starts.
-    """
-
-    terraform: Terraform
-    variables: tuple[str, ...]
-    endpoint: str
-    table: str
-    function: str
-    logs: Path
+from tests.support.applied import Applied
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import httpx
+import pytest
 
 from deploy.cloud import Cloud
 from deploy.deploy import Deployment, Place
@@ -19,7 +20,9 @@ from stack.network import free_port, url_of
 from stack.processes import running
 from stack.provision import provision
 from stack.system import api_program, wait_for_api
-from tests.terraform.conftest import Applied
+from tests.support.applied import Applied
+
+pytestmark = pytest.mark.long
 
 _SETTLE_S = 30
 

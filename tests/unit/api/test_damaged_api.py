@@ -9,8 +9,8 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from counters.keys import SERVICES, CounterKey
-from tests.contract.test_damage import COUNTER_DAMAGE, ENTRY_DAMAGE
 from tests.support import factories
+from tests.support.damage import COUNTER_DAMAGE, ENTRY_DAMAGE
 from tests.support.hands import Damage, MemoryHand
 from tests.support.stores import WatchedStore
 

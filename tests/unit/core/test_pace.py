@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from counters.retry import Pace
-from load.model.partitions import Bucket
+from stack.harness.bucket import Bucket
 from tests.support.callers import LATENCY_S
 from tests.support.engines import make_account, make_engine
 from tests.support.stores import Fault, WatchedStore

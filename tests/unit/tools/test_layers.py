@@ -57,3 +57,17 @@ def test_the_baselines_share_nothing_with_the_engine_but_the_client_and_what_the
     for source in (ROOT / "load" / "compare" / "baselines").rglob("*.py"):
         core = {name for name in imports_of(source) if name.partition(".")[0] == "counters"}
         assert core <= spoken | client, source
+
+
+def test_no_test_reaches_into_another_tests_module() -> None:
+    for source in (ROOT / "tests").rglob("*.py"):
+        parts = {part for name in imports_of(source) for part in name.split(".") if name.startswith("tests.")}
+        assert not {part for part in parts if part == "conftest" or part.startswith("test_")}, source
+
+
+def test_no_test_of_the_product_needs_the_measuring() -> None:
+    of_load = {ROOT / "tests" / "contract" / "test_baselines.py", ROOT / "tests" / "contract" / "test_usage.py"}
+    of_load |= {ROOT / "tests" / "e2e" / name for name in ("test_compare.py", "test_cost.py")}
+    of_load |= set((ROOT / "tests" / "unit" / "tools").glob("*.py"))
+    for source in set((ROOT / "tests").rglob("*.py")) - of_load:
+        assert "load" not in {name.partition(".")[0] for name in imports_of(source)}, source

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from counters import keys
-from load.model.assumptions import BURST_S, CPU, SPLIT_AFTER_S, WRITE_UNITS_PER_S, Call, CpuCosts, Latency, latency_of
+from load.model.assumptions import CPU, SPLIT_AFTER_S, WRITE_UNITS_PER_S, Call, CpuCosts, Latency, latency_of
 from load.model.baselines import Conditional, RetriedTransactional, Transactional
 from load.model.client import AwsNetwork, Client
 from load.model.partitions import Partitions
@@ -18,6 +18,7 @@ from load.model.questions import Findings, Report, questions, to_markdown
 from load.model.run import run
 from load.model.scenario import Scenario, Strategy
 from load.model.table import ConflictError, Table, ThrottledError
+from stack.harness.bucket import BURST_S
 from tests.support.virtual_time import in_virtual_time
 
 

@@ -14,7 +14,7 @@ from load.report.measured import Measured
 from load.report.page import to_html
 from load.report.sections import Section, sections
 from load.report.style import short, style
-from tests.support.measured import ODD_NAME, STRATEGIES, all_measured, comparison_of, modelled, played
+from tests.unit.tools.measured import ODD_NAME, STRATEGIES, all_measured, comparison_of, modelled, played
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from load.model.questions import SAME_RATE, SATURATED, Findings, Question, Repor
 from load.model.scenario import Scenario, Strategy
 from load.report import __main__ as command
 from load.report.measured import BURST_FILE, COMPARE_FILE, MODEL_FILE, MeasuredError, read, write
-from tests.support.measured import all_measured, comparison_of, modelled, recording
+from tests.unit.tools.measured import all_measured, comparison_of, modelled, recording
 
 
 @pytest.fixture
