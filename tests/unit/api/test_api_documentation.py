@@ -12,6 +12,7 @@ from litestar.testing import AsyncTestClient
 
 from api.http import documentation
 from api.schemas.problems import Problem, ProblemKind
+from tests.support.openapi import FILE, served_document
 
 Api = AsyncTestClient[Litestar]
 
@@ -180,3 +181,7 @@ async def test_the_explorer_asks_no_other_host(api: Api) -> None:
         assert "immutable" in asset.headers["cache-control"]
         assert asset.headers["content-type"].startswith(("text/css", "text/javascript"))
     assert "https://" not in (await api.get("/swagger/explorer.js")).text
+
+
+def test_the_committed_document_is_the_one_that_is_served() -> None:
+    assert FILE.read_text() == served_document(), "Run ./taskw openapi, and look at what changed for callers."
