@@ -1,1 +1,1 @@
-"""The HTTP API: thin edges over the core (``docs/design.md``, section 8)."""
+"""The HTTP API: thin edges over the core (``docs/design/engine.md``, section 8)."""

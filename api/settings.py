@@ -16,7 +16,7 @@ _PORT_MAX: Final = 65_535
 _DEADLINE_MS_MIN: Final = 100
 _DEADLINE_MS_MAX: Final = 5_000
 """Healing waits until a counter was quiet for 15 s. Every process waits for the same time, whatever its own deadline,
-and each relies on no operation of another one living longer than this (``docs/design.md``, section 7)."""
+and each relies on no operation of another one living longer than this (``docs/design/engine.md``, section 7)."""
 
 _CONNECTIONS_MAX: Final = 100_000
 

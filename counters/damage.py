@@ -1,4 +1,4 @@
-"""What a person with a console left in the table and the service cannot read (``docs/design.md``, section 7).
+"""What a person with a console left in the table and the service cannot read (``docs/design/engine.md``, section 7).
 
 A damaged counter is shown as damaged and takes no creates, deletes or limits until it is repaired. A damaged account
 or entry only lacks something to show, so it stays in use.

@@ -19,7 +19,7 @@ CounterError
 ```
 
 The two retryable store errors are the whole of the one-sided rule's knowledge about failures: see
-``docs/design.md``, section 4.
+``docs/design/engine.md``, section 4.
 """
 
 import math

@@ -1,6 +1,6 @@
 """The table's layout: every key and every attribute name, and nowhere else.
 
-API and Lambda both import this module, so it uses the standard library only. See ``docs/design.md``, section 3.
+API and Lambda both import this module, so it uses the standard library only. See ``docs/design/engine.md``, section 3.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What the core talks about: accounts, counters and entries (``docs/design.md``, section 2)."""
+"""What the core talks about: accounts, counters and entries (``docs/design/engine.md``, section 2)."""
 
 from enum import StrEnum
 

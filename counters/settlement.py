@@ -1,4 +1,4 @@
-"""Settlement: add a stream batch's deltas to ``eventual``, exactly once (``docs/design.md``, section 6).
+"""Settlement: add a stream batch's deltas to ``eventual``, exactly once (``docs/design/engine.md``, section 6).
 
 Standard library only: this module runs in the Lambda. The rules are here, the stream's format is in
 ``stream_lambda/records.py``, and the database is behind ``SettlementStore``.

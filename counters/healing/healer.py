@@ -1,4 +1,4 @@
-"""Healing: recount the ledger and set the counters to it, safely (``docs/design.md``, section 7).
+"""Healing: recount the ledger and set the counters to it, safely (``docs/design/engine.md``, section 7).
 
 A recount is no snapshot: entries come and go while it reads. It is safe all the same, because
 

@@ -1,4 +1,4 @@
-"""Recounts: add up a ledger, page by page (``docs/design.md``, section 7)."""
+"""Recounts: add up a ledger, page by page (``docs/design/engine.md``, section 7)."""
 
 import asyncio
 from collections.abc import Sequence

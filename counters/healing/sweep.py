@@ -1,4 +1,4 @@
-"""Sweeps: look at the counters of all accounts and heal those that drifted (``docs/design.md``, section 7).
+"""Sweeps: look at the counters of all accounts and heal those that drifted (``docs/design/engine.md``, section 7).
 
 A refusal heals the counter that it meets; a sweep finds those that nobody asks for. It also ends the deletions of
 accounts that stopped half way (section 4). It is bounded, so that it can run beside the load, and goes on where the one
@@ -37,7 +37,7 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         accounts_max: Most accounts looked at. Each costs about one read unit.
-        heals_max: Most counters that it tries to heal. Each costs a recount: see ``docs/design.md``, section 7.
+        heals_max: Most counters that it tries to heal. Each costs a recount: see ``docs/design/engine.md``, section 7.
         concurrency_max: Most counters that are recounted at the same time.
     """
 

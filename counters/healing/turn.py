@@ -1,4 +1,4 @@
-"""Turns: of the processes that would do the same work, one does it (``docs/design.md``, section 7)."""
+"""Turns: of the processes that would do the same work, one does it (``docs/design/engine.md``, section 7)."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Admission: which of a batch's reservations fit under the limit (``docs/design.md``, section 4).
+"""Admission: which of a batch's reservations fit under the limit (``docs/design/engine.md``, section 4).
 
 This is O'Neil's escrow method (ACM TODS 11(4), 1986) cut down to an upper bound: a reservation is taken from the
 room that is certain, never from room that somebody might still give back.

@@ -1,4 +1,4 @@
-"""A lane's backlog: entries that the ledger did not take at once (``docs/design.md``, section 4, step 2).
+"""A lane's backlog: entries that the ledger did not take at once (``docs/design/engine.md``, section 4, step 2).
 
 A slot of a ledger takes 1,000 writes a second, from all processes together. What it refuses waits here, the entries of
 all batches in one line, and goes in one call at a time, as large and as often as what is taken tells. Were each batch

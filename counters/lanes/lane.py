@@ -1,4 +1,4 @@
-"""A lane: the queue of one counter in use, and group commit (``docs/design.md``, sections 4 and 5).
+"""A lane: the queue of one counter in use, and group commit (``docs/design/engine.md``, sections 4 and 5).
 
 A lane has at most one flush in flight; what arrives meanwhile forms the next batch. So there is no added latency at
 low load, and the number of writes to a hot counter follows the store's speed, not the callers' number.

@@ -1,4 +1,4 @@
-"""A lane's stock: reservations made ahead of the creates that will use them (``docs/design.md``, section 4).
+"""A lane's stock: reservations made ahead of the creates that will use them (``docs/design/engine.md``, section 4).
 
 On a counter in heavy use a flush would delay every create, and write the counter's item once for every few. With a
 stock most creates wait for the write of their entry only, and the item is written about ten times a second, however

@@ -1,4 +1,4 @@
-"""All lanes of a process (``docs/design.md``, section 4)."""
+"""All lanes of a process (``docs/design/engine.md``, section 4)."""
 
 import asyncio
 from random import Random

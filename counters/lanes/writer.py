@@ -1,4 +1,4 @@
-"""Writing admitted entries to the ledger, 25 a call (``docs/design.md``, section 4, step 2).
+"""Writing admitted entries to the ledger, 25 a call (``docs/design/engine.md``, section 4, step 2).
 
 Each ticket leaves in one of three ways: its entry is durable; or it is proven that the entry was never written; or
 nobody knows. In strict mode a ticket comes with a reservation, which goes back only in the second case, as every doubt

@@ -1,4 +1,4 @@
-"""Every number that the model takes from elsewhere. ``docs/model.md`` names the source of each."""
+"""Every number that the model takes from elsewhere. ``docs/evidence/model.md`` names the source of each."""
 
 import math
 from enum import StrEnum

@@ -184,7 +184,7 @@ def _how(measured: Measured) -> str:
     return (
         "The real engine, and the baselines, over a model of DynamoDB's published limits (units a second for each "
         f"partition, transaction conflicts, throttling), in virtual time; seed {measured.seed}. Nothing of it ran on "
-        "AWS. Assumptions and sources: docs/model.md."
+        "AWS. Assumptions and sources: docs/evidence/model.md."
     )
 
 

@@ -18,7 +18,7 @@ run "it_is_what_the_core_relies_on" {
       aws_dynamodb_table.this.stream_view_type == "NEW_AND_OLD_IMAGES" &&
       aws_dynamodb_table.this.ttl[0].attribute_name == "expires_at"
     )
-    error_message = "Keys, billing, stream or TTL are not those of counters/keys.py and docs/design.md."
+    error_message = "Keys, billing, stream or TTL are not those of counters/keys.py and docs/design/engine.md."
   }
 
   assert {

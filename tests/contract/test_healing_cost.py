@@ -1,4 +1,4 @@
-"""What healing costs, in DynamoDB's units, on backends that count them (``docs/design.md``, section 7).
+"""What healing costs, in DynamoDB's units, on backends that count them (``docs/design/engine.md``, section 7).
 
 Read units are DynamoDB Local's: MiniStack counts them wrong. The one conditional write is one unit on both.
 """

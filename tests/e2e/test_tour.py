@@ -1,4 +1,4 @@
-"""The README's tour with curl gives what it says."""
+"""The tour with curl gives what its page says."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ _WITHIN_S = 15
 
 
 class Step(NamedTuple):
-    """A command and what the README says that it prints."""
+    """A command and what the page says that it prints."""
 
     command: str
     printed: str
@@ -27,8 +27,8 @@ class Step(NamedTuple):
 
 def tour() -> list[Step]:
     """Return the steps of the tour."""
-    section = (ROOT / "README.md").read_text().split("## A tour with curl")[1].split("\n## ")[0]
-    blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    page = (ROOT / "docs" / "operate" / "tour.md").read_text()
+    blocks = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
     return [_step(text) for block in blocks for text in block.removeprefix("$ ").split("\n$ ")]
 
 
@@ -40,12 +40,12 @@ def _step(text: str) -> Step:
 
 
 def run(script: str) -> str:
-    answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=30)  # noqa: S603, S607  # the README's
+    answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=30)  # noqa: S603, S607  # the page's
     return answer.stdout
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_each_step_prints_what_the_readme_says(stack: System) -> None:
+def test_each_step_prints_what_the_page_says(stack: System) -> None:
     ids: dict[str, str] = {}
     variables = ""
     steps = tour()

@@ -1,4 +1,4 @@
-"""The whole system under faults: ``docs/simulation.md`` says what a run is, and how to read one that fails.
+"""The whole system under faults: ``docs/design/simulation.md`` says what a run is, and how to read one that fails.
 
 Each run of ``./taskw test:all`` plays seeds that nobody has played before. It prints the first; ``FIRST`` asks for it.
 """

@@ -59,7 +59,7 @@ class WatchedStore(MemoryStore):
         return self._counters[key]
 
     def check(self, key: CounterKey) -> None:
-        """Assert the one-sided rule (``docs/design.md``, section 4); hybrid counters do not promise it."""
+        """Assert the one-sided rule (``docs/design/engine.md``, section 4); hybrid counters do not promise it."""
         counter = self._counters.get(key)
         if counter is None or counter.enforcement is not Enforcement.STRICT:
             return

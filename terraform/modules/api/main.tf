@@ -109,7 +109,7 @@ locals {
     readonlyRootFilesystem = true
 
     linuxParameters = {
-      # The kernel keeps signals from a first process that has not asked for them yet: docs/docker.md.
+      # The kernel keeps signals from a first process that has not asked for them yet: docs/operate/docker.md.
       initProcessEnabled = true
       capabilities       = { drop = ["ALL"] }
     }

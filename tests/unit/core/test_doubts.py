@@ -76,7 +76,7 @@ class TestOwnIds:
 
 
 class TestOneSidedRule:
-    """Every doubt is resolved upward (``docs/design.md``, section 4). ``WatchedStore`` asserts it at every write."""
+    """Every doubt is resolved upward (``docs/design/engine.md``, section 4); ``WatchedStore`` asserts it."""
 
     @in_virtual_time
     async def test_a_throttled_reserve_is_repeated_and_counts_once(self) -> None:

@@ -1,4 +1,4 @@
-"""How the limit is kept can be changed while callers are at work (``docs/design.md``, section 5)."""
+"""How the limit is kept can be changed while callers are at work (``docs/design/engine.md``, section 5)."""
 
 import asyncio
 

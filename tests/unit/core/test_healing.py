@@ -1,4 +1,4 @@
-"""Healing: a recount of a quiet counter (``docs/design.md``, section 7), on a store that takes time and fails as told.
+"""Healing: a recount of a quiet counter (``docs/design/engine.md``, section 7), on a slow store that fails as told.
 
 ``WatchedStore`` asserts the one-sided rule after every flush, every healing and every write of an entry.
 """

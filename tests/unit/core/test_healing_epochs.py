@@ -1,4 +1,4 @@
-"""Releases and healings that overtake each other (``docs/design.md``, section 7)."""
+"""Releases and healings that overtake each other (``docs/design/engine.md``, section 7)."""
 
 import asyncio
 

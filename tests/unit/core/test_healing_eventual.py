@@ -1,4 +1,4 @@
-"""Resets of ``eventual``, and the fence (``docs/design.md``, section 7)."""
+"""Resets of ``eventual``, and the fence (``docs/design/engine.md``, section 7)."""
 
 import asyncio
 

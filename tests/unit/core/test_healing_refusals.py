@@ -1,4 +1,4 @@
-"""Refusals that heal first (``docs/design.md``, section 7)."""
+"""Refusals that heal first (``docs/design/engine.md``, section 7)."""
 
 import asyncio
 

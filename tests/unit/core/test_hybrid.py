@@ -1,4 +1,4 @@
-"""Hybrid enforcement: write, then count; release, then delete (``docs/design.md``, section 5)."""
+"""Hybrid enforcement: write, then count; release, then delete (``docs/design/engine.md``, section 5)."""
 
 import asyncio
 

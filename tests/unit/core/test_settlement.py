@@ -1,4 +1,4 @@
-"""Settlement counts each stream record exactly once (``docs/design.md``, section 6)."""
+"""Settlement counts each stream record exactly once (``docs/design/engine.md``, section 6)."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Sweeps: all accounts are looked at within bounds, and what drifted is healed (``docs/design.md``, section 7)."""
+"""Sweeps look at all accounts, within bounds, and heal what drifted (``docs/design/engine.md``, section 7)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Imports point one way: ``api -> counters <- stream_lambda`` (``docs/design.md``, section 8)."""
+"""Imports point one way: ``api -> counters <- stream_lambda`` (``docs/design/engine.md``, section 8)."""
 
 import ast
 from pathlib import Path
@@ -36,6 +36,23 @@ def test_a_package_imports_only_from_packages_below_it(package: str) -> None:
     for source in sources:
         ours = {name.partition(".")[0] for name in imports_of(source)} & OURS
         assert ours <= ALLOWED[package], f"{source} imports {sorted(ours - ALLOWED[package])}"
+
+
+def room_of(module: str) -> str:
+    """Return the package that a module is in: the room it lives in."""
+    return module if ROOT.joinpath(*module.split(".")).is_dir() else module.rpartition(".")[0]
+
+
+@pytest.mark.parametrize("package", ["api", "counters"])
+def test_no_two_rooms_import_each_other(package: str) -> None:
+    """A package's own modules are above its rooms or below them, each, so they are left out."""
+    arrows: set[tuple[str, str]] = set()
+    for source in (ROOT / package).rglob("*.py"):
+        here = room_of(".".join(source.relative_to(ROOT).with_suffix("").parts))
+        arrows |= {(here, room_of(name)) for name in imports_of(source) if name.startswith(f"{package}.")}
+    between = {(here, there) for here, there in arrows if here != there and package not in (here, there)}
+    assert between
+    assert {(here, there) for here, there in between if (there, here) in between} == set()
 
 
 def test_only_the_dynamodb_store_knows_the_sdk() -> None:
