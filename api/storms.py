@@ -17,7 +17,7 @@ class StormLog:
         self._count = 0
         self._silent_until = 0.0
 
-    def note(self, **fields: object) -> None:
+    def observe(self, **fields: object) -> None:
         """Count one event; ``fields`` tell of this one, if it is logged."""
         self._count += 1
         now = time.monotonic()

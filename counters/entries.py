@@ -62,16 +62,16 @@ class Entries:
         """
         check_id("account_id", key.account_id)
         now_ms = self._clock()
-        own_id = entry_id is not None
+        has_own_id = entry_id is not None
         entry = Entry(
             id=check_id("id", entry_id) if entry_id is not None else uuid7(now_ms, self._random),
             name=name,
             created_at_ms=now_ms,
-            nonce=new_nonce(self._random) if own_id else None,
+            nonce=new_nonce(self._random) if has_own_id else None,
         )
         deadline = self._deadline()
         lane = self._lanes.open(key)
-        ticket = Ticket(entry, own_id=own_id, deadline=deadline)
+        ticket = Ticket(entry, has_own_id=has_own_id, deadline=deadline)
         lane.submit(ticket)
         # A timer instead of asyncio.timeout, which took nearly a third of this method's processor time.
         timer = asyncio.get_running_loop().call_at(deadline, ticket.expire)
@@ -81,7 +81,7 @@ class Entries:
             await self._raise_if_damaged(key, deadline)
             raise
         except LimitReachedError:
-            stored = await self._find_replayed(key, lane, entry.id, deadline) if own_id else None
+            stored = await self._find_replayed(key, lane, entry.id, deadline) if has_own_id else None
             if stored is None:
                 raise
             return Created(stored, replayed=True)

@@ -76,7 +76,7 @@ NAME: Final = "name"
 NONCE: Final = "nonce"
 NAME_NONCE: Final = "name_nonce"
 
-# Attributes of a lease.
+# Attributes of a turn.
 HOLDER: Final = "holder"
 HELD_UNTIL: Final = "held_until"
 
@@ -128,8 +128,8 @@ def counter_key(key: CounterKey) -> PrimaryKey:
     return PrimaryKey(f"COUNTER#{key.account_id}#{key.name}", COUNTER_SK)
 
 
-def lease_key(name: str) -> PrimaryKey:
-    """Return the key of the lease of one kind of work."""
+def turn_key(name: str) -> PrimaryKey:
+    """Return the key of the turn of one kind of work; ``LEASE`` in it is what tables have."""
     return PrimaryKey(f"LEASE#{name}", LEASE_SK)
 
 

@@ -108,7 +108,7 @@ class Unsettled(NamedTuple):
     is_damaged: bool = False
 
 
-class Tally(NamedTuple):
+class RecordTotals(NamedTuple):
     """What became of a batch's records.
 
     Attributes:
@@ -126,7 +126,7 @@ class Tally(NamedTuple):
     damaged: int = 0
 
 
-class BatchTally(NamedTuple):
+class SettlementReport(NamedTuple):
     """What became of a batch.
 
     Attributes:
@@ -136,7 +136,7 @@ class BatchTally(NamedTuple):
     """
 
     counters: int
-    records: Tally
+    records: RecordTotals
     damaged: "Sequence[CounterKey]" = ()
 
 
@@ -155,7 +155,9 @@ class SettlementStore(Protocol):
         """Drop these shards' marks, if the counter exists and all of them were set before the given time."""
 
 
-async def settle_batch(store: SettlementStore, shard: str, changes: Iterable[EntryChange], at_ms: int) -> BatchTally:
+async def settle_batch(
+    store: SettlementStore, shard: str, changes: Iterable[EntryChange], at_ms: int
+) -> SettlementReport:
     """Count one shard's batch, each record exactly once however often the batch is delivered.
 
     Every counter is tried, even when another one fails: a counter that cannot be written then delays no other.
@@ -171,7 +173,7 @@ async def settle_batch(store: SettlementStore, shard: str, changes: Iterable[Ent
     """
     gate = asyncio.Semaphore(CONCURRENCY_MAX)
 
-    async def settle(key: "CounterKey", part: dict[int, EntryChange]) -> Tally:
+    async def settle(key: "CounterKey", part: dict[int, EntryChange]) -> RecordTotals:
         async with gate:
             return await _settle_counter(store, key, shard, part, at_ms)
 
@@ -180,10 +182,12 @@ async def settle_batch(store: SettlementStore, shard: str, changes: Iterable[Ent
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     if failures:
         raise BaseExceptionGroup(f"{len(failures)} of {len(ledgers)} counters were not settled", failures)
-    tallies = [answer for answer in answers if isinstance(answer, Tally)]
+    tallies = [answer for answer in answers if isinstance(answer, RecordTotals)]
     damaged = [key for key, tally in zip(ledgers, tallies, strict=True) if tally.damaged]
-    return BatchTally(
-        len(ledgers), Tally(*(sum(column) for column in zip(Tally(), *tallies, strict=True))), tuple(damaged)
+    return SettlementReport(
+        len(ledgers),
+        RecordTotals(*(sum(column) for column in zip(RecordTotals(), *tallies, strict=True))),
+        tuple(damaged),
     )
 
 
@@ -197,7 +201,7 @@ def _by_counter(changes: Iterable[EntryChange]) -> dict["CounterKey", dict[int, 
 
 async def _settle_counter(
     store: SettlementStore, key: "CounterKey", shard: str, changes: Mapping[int, EntryChange], at_ms: int
-) -> Tally:
+) -> RecordTotals:
     """Count one counter's part of a batch: one write, unless a part of it was counted before."""
     pending = [changes[sequence] for sequence in sorted(changes)]
     for _ in range(ATTEMPTS_MAX):
@@ -206,15 +210,15 @@ async def _settle_counter(
         skipped = len(changes) - len(pending)
         if isinstance(answer, Settled):
             await _prune(store, key, answer.marks, at_ms - MARK_LIFETIME_MS)
-            return Tally(settled=len(pending), delta=settlement.delta, skipped=skipped)
+            return RecordTotals(settled=len(pending), delta=settlement.delta, skipped=skipped)
         if answer.is_damaged:
             # Not an error: delivering the batch again would hold up the shard until somebody repairs the counter.
-            return Tally(skipped=skipped, damaged=len(pending))
+            return RecordTotals(skipped=skipped, damaged=len(pending))
         if answer.marks is None:
-            return Tally(skipped=skipped, orphaned=len(pending))
+            return RecordTotals(skipped=skipped, orphaned=len(pending))
         pending = [change for change in pending if not _is_counted(change, shard, answer)]
         if not pending:
-            return Tally(skipped=len(changes))
+            return RecordTotals(skipped=len(changes))
     raise NotAppliedError(f"Counter {key} refused a settlement of shard {shard} {ATTEMPTS_MAX} times.")
 
 

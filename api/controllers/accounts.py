@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from api.http.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
 from api.http.faults import has_read_only, refuse_changes
 from api.http.requests import JsonRequest
-from api.http.responses import Made, answer_deletion
+from api.http.responses import CreatedResponse, answer_deletion
 from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
 from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, given
@@ -31,12 +31,12 @@ class AccountsController(Controller):
         response_description="The account was made.",
         responses=problem_responses(takes_body=True),
     )
-    async def create_account(self, data: JSONBody[AccountCreate], request: JsonRequest) -> Made[Account]:
+    async def create_account(self, data: JSONBody[AccountCreate], request: JsonRequest) -> CreatedResponse[Account]:
         """Make an account under an id of ours. Its limit holds from the first service on."""
         view = await request.backend.accounts.create(
             data.username, data.max_number_of_services, Enforcement(data.enforcement)
         )
-        return Made(Account.of(view), f"/accounts/{view.account.id}")
+        return CreatedResponse(Account.of(view), f"/accounts/{view.account.id}")
 
     @get(summary="List accounts", responses=problem_responses())
     async def list_accounts(

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 from api.http.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_responses
 from api.http.faults import has_read_only, refuse_changes
 from api.http.requests import JsonRequest
-from api.http.responses import Made, answer_deletion
+from api.http.responses import CreatedResponse, answer_deletion
 from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
@@ -44,7 +44,7 @@ class ServicesController(Controller):
         response_headers=[LOCATION],
         responses=_CREATE_RESPONSES,
     )
-    async def create_service(self, data: JSONBody[ServiceCreate], request: JsonRequest) -> Made[Service]:
+    async def create_service(self, data: JSONBody[ServiceCreate], request: JsonRequest) -> CreatedResponse[Service]:
         """Make a service, unless the account's limit is reached.
 
         With an `id` of the caller's own it can be repeated safely: the service is made once, and counted once.
@@ -139,6 +139,6 @@ class AccountServicesController(Controller):
         return answer_deletion(await request.backend.entries.delete_all(CounterKey(account_id, SERVICES)))
 
 
-def _answer(account_id: str, created: Created) -> Made[Service]:
+def _answer(account_id: str, created: Created) -> CreatedResponse[Service]:
     service = Service.of(account_id, created.entry)
-    return Made(service, f"/services/{service.id}?account_id={account_id}", replayed=created.replayed)
+    return CreatedResponse(service, f"/services/{service.id}?account_id={account_id}", replayed=created.replayed)

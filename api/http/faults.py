@@ -5,7 +5,7 @@ through again here, field by field. Good requests pay nothing for it.
 """
 
 import re
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
@@ -135,7 +135,7 @@ def find_in_query(handler: BaseRouteHandler, query: Iterable[tuple[str, str]]) -
     """Return what is wrong with the parameters of a query, given in order."""
     fields = _parameters(handler, QueryParameter)
     pairs = list(query)
-    times = Tally(name for name, _ in pairs)
+    times = RecordTotals(name for name, _ in pairs)
     repeated = [FieldProblem(name, "must not be given more than once") for name in times if times[name] > 1]
     bad = _bad_texts(fields, ((name, value) for name, value in pairs if times[name] == 1))
     return [*_missing(fields, times), *_unknown(fields, times, "query parameter"), *repeated, *bad]

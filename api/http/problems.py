@@ -72,7 +72,7 @@ def answer_error(request: Request[None, None, State], error: Exception) -> Respo
         case CounterDamagedError(counter=counter):
             answer = _problem(ProblemKind.COUNTER_DAMAGED, f"{error} {_reconcile(counter.key)}")
         case OverloadedError(retry_after_s=retry_after_s):
-            _overload_log.note(reason=str(error))
+            _overload_log.observe(reason=str(error))
             answer = _problem(ProblemKind.OVERLOADED, str(error), retry_after_s=retry_after_s)
         case NotReadyError():
             answer = _problem(ProblemKind.NOT_READY, "The table cannot be reached.", retry_after_s=_RETRY_AFTER_S)

@@ -16,7 +16,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _encoder = msgspec.json.Encoder()
 
 
-class Made(Response[T]):
+class CreatedResponse(Response[T]):
     """Answers 201, or 200 for a replay, with what was made and its path.
 
     Litestar's own way from a handler's result to the wire can do much more, and took a fifth of the time that a create

@@ -87,7 +87,7 @@ class Connection(FramedProtocol):
         self._due = self.loop.time() + self.bounds.head_s
         surplus = len(self.connections) - self.bounds.connections
         if surplus > 0:
-            _full_log.note(connections=self.bounds.connections)
+            _full_log.observe(connections=self.bounds.connections)
             if surplus > _SURPLUS:
                 self.transport.abort()
                 return
@@ -258,7 +258,7 @@ class Connection(FramedProtocol):
             if self._logs_answers:
                 logger.debug("request.refused", extra={"fields": fields})
             else:
-                _refused_log.note(**fields)
+                _refused_log.observe(**fields)
 
     def _close(self) -> None:
         self.transport.close_now()

@@ -12,10 +12,10 @@ from counters.retry import repeat
 from counters.stores.port import Store
 from counters.values.ids import Clock, new_nonce
 
-LEASE_S: Final = 60.0
+TURN_S: Final = 60.0
 """How long a turn lasts after it was last renewed; the turn of a process that died ends so."""
 
-_RENEWED_EVERY_S: Final = LEASE_S / 3
+_RENEWED_EVERY_S: Final = TURN_S / 3
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 class Turn:
     """The right to do one kind of work, for one process at a time.
 
-    It only saves work that would be done twice: a process that stood still for longer than the lease goes on beside the
-    next one. What it guards must bear that, as a sweep does.
+    It only saves work that would be done twice. A process that stood still for longer than its turn lasts goes on
+    beside the next one, and the work must bear that, as a sweep does.
 
     Args:
-        store: Where the lease is.
+        store: Where the turn is kept.
         name: The kind of work.
         clock: Tells the time.
         random: Source of the holder's name and of the jitter.
@@ -50,7 +50,7 @@ class Turn:
             StoreRejectedError: The store refuses such a call.
         """
         holder = new_nonce(self._random)
-        if not await self._lease(holder, LEASE_S):
+        if not await self._take(holder, TURN_S):
             yield False
             return
         renewal = asyncio.create_task(self._renew(holder))
@@ -62,20 +62,18 @@ class Turn:
                 await renewal
             # It ends by itself when this fails.
             with suppress(CounterError):
-                await self._lease(holder, 0.0)
+                await self._take(holder, 0.0)
 
     async def _renew(self, holder: str) -> None:
         while True:
             await asyncio.sleep(_RENEWED_EVERY_S)
             try:
-                await self._lease(holder, LEASE_S)
+                await self._take(holder, TURN_S)
             except CounterError as error:
                 logger.warning("turn.not_renewed", extra={"fields": {"name": self._name, "reason": repr(error)}})
 
-    async def _lease(self, holder: str, length_s: float) -> bool:
+    async def _take(self, holder: str, length_s: float) -> bool:
         now_ms = self._clock()
         until_ms = now_ms + round(length_s * 1000)
         deadline = asyncio.get_running_loop().time() + self._deadline_s
-        return await repeat(
-            lambda: self._store.take_lease(self._name, holder, now_ms, until_ms), deadline, self._random
-        )
+        return await repeat(lambda: self._store.take_turn(self._name, holder, now_ms, until_ms), deadline, self._random)

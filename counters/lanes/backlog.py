@@ -40,9 +40,9 @@ class Rate:
         self._refused_at = -math.inf
         self._bound_since = math.inf
 
-    def note(self, now: float, taken: int, refused: int) -> None:
+    def observe(self, now: float, taken: int, refused: int) -> None:
         """Take in what became of the entries of a call."""
-        self._taken.note(now, taken)
+        self._taken.observe(now, taken)
         if refused:
             if self.is_free(now):
                 self._bound_since = now
@@ -100,13 +100,13 @@ class Backlog:
         """Whether the ledger took less than came for more than a moment."""
         return self._rate.is_known(asyncio.get_running_loop().time())
 
-    def takes_in(self, seconds: float) -> float:
+    def capacity(self, seconds: float) -> float:
         """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""
         return math.inf if self.is_free else max(BATCH_MAX, self._rate.taken_in(seconds))
 
-    def note(self, *, taken: int, refused: int) -> None:
+    def observe(self, *, taken: int, refused: int) -> None:
         """Take in what the ledger did with the entries of a call, made here or elsewhere."""
-        self._rate.note(asyncio.get_running_loop().time(), taken, refused)
+        self._rate.observe(asyncio.get_running_loop().time(), taken, refused)
 
     async def try_at_once(self, slots: int, tickets: Sequence[Ticket]) -> list[Ticket]:
         """Send entries now, if it is free; return those that are still to be written.
@@ -194,7 +194,7 @@ class Backlog:
         try:
             left = await self._send(tickets)
             taken = len(tickets) - len(left)
-            self.note(taken=taken, refused=len(left))
+            self.observe(taken=taken, refused=len(left))
             return left
         finally:
             self._size = min(BATCH_MAX, 2 * taken + 1)

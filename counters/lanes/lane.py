@@ -33,7 +33,7 @@ from counters.healing.healer import Healer
 from counters.keys import CounterKey
 from counters.lanes.admission import admit
 from counters.lanes.backlog import BATCH_MAX
-from counters.lanes.lease import Stock, StockSettings
+from counters.lanes.lease import Lease, LeaseSettings
 from counters.lanes.refusals import Refusals
 from counters.lanes.tickets import Adjustment, Ticket
 from counters.lanes.writer import EntryWriter, Written
@@ -56,22 +56,22 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
         queue_max: Most creates under way in one lane; further ones are turned away as overload.
         batch_max: Most creates in one flush, so that no flush starves the event loop.
         idle_s: A lane unused for so long is dropped, in seconds.
-        fill_s: Longest time that a batch waits to fill a call while a full call is being written, in seconds.
+        linger_s: Longest time that a batch waits to fill a call while a full call is being written, in seconds.
         queue_max_s: Longest time that creates queue for a ledger that takes less than comes, in seconds; further ones
             are turned away at once rather than at their deadline.
         backlog_max_s: Longest time that it takes such a ledger to take what was let in, in seconds; until then no more
             is. Long enough to keep it busy.
-        stock: Bounds of what is reserved ahead.
+        lease: Bounds of what is reserved ahead.
     """
 
     full_for_s: float = 0.1
     queue_max: int = 10_000
     batch_max: int = 1_000
     idle_s: float = 10.0
-    fill_s: float = 0.01
+    linger_s: float = 0.01
     queue_max_s: float = 1.0
     backlog_max_s: float = 0.5
-    stock: StockSettings = StockSettings()
+    lease: LeaseSettings = LeaseSettings()
 
 
 class Lane:
@@ -91,7 +91,7 @@ class Lane:
         self._adjustments: list[Adjustment] = []
         self._in_flight = 0
         self._pace = Pace(random)
-        self._stock = Stock(settings.stock)
+        self._lease = Lease(settings.lease)
         self._give_back_timer: asyncio.TimerHandle | None = None
         self._next_flush_at = -math.inf
         self._seen: Counter | None = None
@@ -108,7 +108,7 @@ class Lane:
     def is_busy(self) -> bool:
         """Whether anything is queued, reserved ahead, in flight or being written."""
         background = self._worker is not None or self._refusals.healing is not None or bool(self._writes)
-        return background or self._stock.size > 0
+        return background or self._lease.size > 0
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a create; its ticket gets the answer.
@@ -126,7 +126,7 @@ class Lane:
     @property
     def _is_queue_too_long(self) -> bool:
         """Whether the ledger would take longer than bearable for all that queues already."""
-        return self._writer.is_behind and len(self._queue) > self._writer.takes_in(self._settings.queue_max_s)
+        return self._writer.is_behind and len(self._queue) > self._writer.capacity(self._settings.queue_max_s)
 
     async def adjust(self, delta: int, epoch: int | None, deadline: float) -> None:
         """Add to ``best_effort`` without asking the limit; returns when the flush that carries it is done.
@@ -226,25 +226,25 @@ class Lane:
             return
         self._filled.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.fill_s):
+            async with asyncio.timeout(self._settings.linger_s):
                 await self._filled.wait()
 
     async def _hold_back(self) -> None:
         """Let nothing in while the ledger has not taken what was; adjustments do not wait."""
         while self._room < 1 and not self._adjustments:  # noqa: ASYNC110  # only under overload
-            await asyncio.sleep(self._settings.fill_s)
+            await asyncio.sleep(self._settings.linger_s)
 
     @property
     def _room(self) -> float:
         """How many creates may be let in now, as far as it is the ledger's matter."""
-        return self._writer.takes_in(self._settings.backlog_max_s) - self._writer.backlog
+        return self._writer.capacity(self._settings.backlog_max_s) - self._writer.backlog
 
     def _draw(self) -> bool:
-        """Let a call's worth of creates in by the stock, without a flush; return whether it was large enough."""
-        if self._adjustments or not self._stock.size:
+        """Let a call's worth of creates in by the lease, without a flush; return whether it was large enough."""
+        if self._adjustments or not self._lease.size:
             return False
         tickets = self._take_batch(BATCH_MAX)
-        counter = self._stock.use(sum(ticket.entry.amount for ticket in tickets)) if tickets else None
+        counter = self._lease.draw(sum(ticket.entry.amount for ticket in tickets)) if tickets else None
         if counter is None:
             self._put_back(tickets, [])
             return False
@@ -252,9 +252,9 @@ class Lane:
         return True
 
     def _give_back(self) -> None:
-        """Release what is left of the stock with the next flush."""
+        """Release what is left of the lease with the next flush."""
         self._stop_timer()
-        left = self._stock.empty()
+        left = self._lease.give_back()
         if left:
             self._adjustments += left
             self._wake()
@@ -271,13 +271,13 @@ class Lane:
         adjustments, self._adjustments = self._adjustments, []
         if not tickets and not adjustments:
             return 0.0
-        adjustments += self._stock.empty()
+        adjustments += self._lease.give_back()
         try:
             return await self._flush_batch(tickets, adjustments)
         except Exception as error:  # noqa: BLE001 - likewise
             # What was sent may have been applied: so nothing is sent again, and what was reserved stays counted.
             self._log_unforeseen("flush.failed", error)
-            self._stock.restrain()
+            self._lease.restrain()
             self._end(tickets, adjustments, OverloadedError(_UNFORESEEN))
             return self._pace.after_silence_s()
 
@@ -323,7 +323,7 @@ class Lane:
         amount = sum(ticket.entry.amount for ticket in granted)
         ahead = 0
         if granted and self._room == math.inf:
-            ahead = self._stock.wanted(counter, self._expected(counter, adjustments) + amount)
+            ahead = self._lease.wanted(counter, self._expected(counter, adjustments) + amount)
         change = Change(
             delta=amount + ahead + sum(one.delta for one in adjustments),
             admits=bool(granted),
@@ -340,7 +340,7 @@ class Lane:
         except OutcomeUnknownError:
             # What goes ahead of the ledger may count twice, never zero times; what follows it may count zero times,
             # never twice.
-            self._stock.restrain()
+            self._lease.restrain()
             self._put_back(granted, [one for one in adjustments if one.epoch is None])
             self._finish([one for one in adjustments if one.epoch is not None])
             return self._pace.after_silence_s()
@@ -366,10 +366,10 @@ class Lane:
         return self._pace.after_success_s()
 
     def _keep(self, counter: Counter, ahead: int, sent_at: float) -> None:
-        """Put into the stock what was reserved ahead, and see to it that the rest is given back in time."""
+        """Put into the lease what was reserved ahead, and see to it that the rest is given back in time."""
         self._stop_timer()
         if ahead:
-            until = self._stock.put(counter, ahead, sent_at)
+            until = self._lease.grant(counter, ahead, sent_at)
             self._give_back_timer = asyncio.get_running_loop().call_at(until, self._give_back)
         if counter is not self._seen:
             # Its terms were changed while the answer was on its way.
@@ -488,7 +488,7 @@ class Lane:
         """Write granted entries in the background, while the next flush already runs."""
         if not tickets:
             return
-        self._stock.note(sum(ticket.entry.amount for ticket in tickets))
+        self._lease.observe(sum(ticket.entry.amount for ticket in tickets))
         self._writing += len(tickets)
         task = asyncio.create_task(self._write(counter, tickets, is_reserved=is_reserved))
         self._writes.add(task)

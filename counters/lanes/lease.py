@@ -1,8 +1,8 @@
-"""A lane's stock: reservations made ahead of the creates that will use them (``docs/design/engine.md``, section 4).
+"""A lane's lease: reservations made ahead of the creates that will use them (``docs/design/engine.md``, section 4).
 
 On a counter in heavy use a flush would delay every create, and write the counter's item once for every few. With a
-stock most creates wait for the write of their entry only, and the item is written about ten times a second, however
-fast the ledger grows. As ever, what is in doubt is counted: a stock is in ``best_effort`` until it is given back.
+lease most creates wait for the write of their entry only, and the item is written about ten times a second, however
+fast the ledger grows. As ever, what is in doubt is counted: a lease is in ``best_effort`` until it is given back.
 
 It is escrow (O'Neil, ACM TODS 11(4), 1986) with an end: small beside the room that is left, and given back soon.
 """
@@ -18,14 +18,14 @@ from counters.lanes.tickets import Adjustment
 from counters.model import Counter
 
 
-class StockSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of every lane's stock.
+class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of every lane's lease.
 
     Attributes:
-        lasts_s: How long a stock may be used after its flush was sent, in seconds, and for how long it should suffice.
+        lasts_s: How long a lease may be used after its flush was sent, in seconds, and for how long it should suffice.
             With an operation's deadline added it must be shorter than the quiet that healing waits for.
         size_min: The smallest worth having.
-        part_of_room: A stock takes at most one part in so many of the room, so that hardly anybody finds a counter full
+        part_of_room: A lease takes at most one part in so many of the room, so that hardly anybody finds a counter full
             because of it: the other parts would have to be used up before it is given back.
     """
 
@@ -39,22 +39,22 @@ class _Lot(NamedTuple):
     until: float
 
 
-class Stock:
+class Lease:
     """Reservations of one lane that no create has used yet.
 
     Attributes:
         size: Their sum.
     """
 
-    def __init__(self, settings: StockSettings) -> None:
+    def __init__(self, settings: LeaseSettings) -> None:
         self._settings = settings
         self._demand = Recent()
         self._lot: _Lot | None = None
         self.size = 0
 
-    def note(self, amount: int) -> None:
+    def observe(self, amount: int) -> None:
         """Take in how much was let in just now: the demand, from which follows how much to take."""
-        self._demand.note(asyncio.get_running_loop().time(), amount)
+        self._demand.observe(asyncio.get_running_loop().time(), amount)
 
     def restrain(self) -> None:
         """Forget the demand, so that what is not answered is not much, however often it is repeated."""
@@ -73,11 +73,11 @@ class Stock:
             size = min(size, (counter.limit - in_use) // self._settings.part_of_room)
         return size if size >= self._settings.size_min else 0
 
-    def put(self, counter: Counter, size: int, sent_at: float) -> float:
-        """Keep what a flush reserved; what was kept before must have been taken out.
+    def grant(self, counter: Counter, size: int, sent_at: float) -> float:
+        """Keep what a flush reserved; what was kept before must have been given back.
 
         The flush may have taken effect as soon as it was sent, and a healing that came since has dropped what it
-        reserved. So the stock's time runs from the sending, however late the answer came.
+        reserved. So the lease's time runs from the sending, however late the answer came.
 
         Args:
             counter: As the flush left it: what is taken out later belongs to its epoch.
@@ -89,21 +89,21 @@ class Stock:
         """
         until = sent_at + self._settings.lasts_s
         if until <= asyncio.get_running_loop().time():
-            # It is over already. While answers take that long, each stock would only be given back.
+            # It is over already. While answers take that long, each lease would only be given back.
             self.restrain()
         self._lot = _Lot(counter, until)
         self.size = size
         return until
 
-    def use(self, amount: int) -> Counter | None:
-        """Take out as much for creates, and return the counter as it was when it was reserved; None: there is less."""
+    def draw(self, amount: int) -> Counter | None:
+        """Use so much for creates; return the counter as the lease's flush left it, or None when there is less."""
         if self._lot is None or amount > self.size or asyncio.get_running_loop().time() >= self._lot.until:
             return None
         self.size -= amount
         return self._lot.counter
 
-    def empty(self) -> list[Adjustment]:
-        """Take out all that is left, and return what gives it back.
+    def give_back(self) -> list[Adjustment]:
+        """Empty the lease, and return the adjustment that releases what was left of it.
 
         It follows the ledger like a release: once at most, and not after a healing, which counted what there is.
         """

@@ -22,7 +22,7 @@ class Recent:
         """Return the amount a second as of now (event loop time, in seconds), when nothing came since the last one."""
         return self.per_s * math.exp((self._noted_at - now) / LATELY_S)
 
-    def note(self, now: float, amount: int) -> None:
+    def observe(self, now: float, amount: int) -> None:
         """Take in an amount that came now (event loop time, in seconds)."""
         self.per_s = self.fades_to_per_s(now) + amount / LATELY_S
         self._noted_at = now

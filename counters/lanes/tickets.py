@@ -11,17 +11,17 @@ class Ticket:
 
     Attributes:
         entry: What is to be written.
-        own_id: Whether the caller chose the id, so that it may be taken already.
+        has_own_id: Whether the caller chose the id, so that it may be taken already.
         deadline: Event loop time, in seconds, of the latest answer; no write starts after it.
         answer: Resolved once; cancelled when the caller stops waiting.
         is_stored: Whether the entry is durable, by this ticket.
     """
 
-    __slots__ = ("answer", "deadline", "entry", "is_stored", "own_id")
+    __slots__ = ("answer", "deadline", "entry", "has_own_id", "is_stored")
 
-    def __init__(self, entry: Entry, *, own_id: bool, deadline: float) -> None:
+    def __init__(self, entry: Entry, *, has_own_id: bool, deadline: float) -> None:
         self.entry = entry
-        self.own_id = own_id
+        self.has_own_id = has_own_id
         self.deadline = deadline
         self.is_stored = False
         self.answer: asyncio.Future[Created] = asyncio.get_running_loop().create_future()

@@ -65,9 +65,9 @@ class EntryWriter:
         """Whether the ledger took less than came for more than a moment."""
         return self._backlog.is_behind
 
-    def takes_in(self, seconds: float) -> float:
+    def capacity(self, seconds: float) -> float:
         """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""
-        return self._backlog.takes_in(seconds)
+        return self._backlog.capacity(seconds)
 
     async def write(self, slots: int, tickets: Sequence[Ticket]) -> Written:
         """Write the entries of admitted tickets and answer them.
@@ -77,9 +77,9 @@ class EntryWriter:
             tickets: Whose entries to write.
         """
         self._slots = slots
-        fresh = [ticket for ticket in tickets if not ticket.own_id]
+        fresh = [ticket for ticket in tickets if not ticket.has_own_id]
         writes = [self._write_batch(fresh[start : start + BATCH_MAX]) for start in range(0, len(fresh), BATCH_MAX)]
-        writes += [self._insert(ticket) for ticket in tickets if ticket.own_id]
+        writes += [self._insert(ticket) for ticket in tickets if ticket.has_own_id]
         return Written.of(tickets, await _sum_of_all(writes))
 
     async def _write_batch(self, tickets: Sequence[Ticket]) -> int:
@@ -120,7 +120,7 @@ class EntryWriter:
                 async with asyncio.timeout_at(ticket.deadline):
                     taken_by = await self._store.insert_entry(self._key, self._slots, ticket.entry)
             except NotAppliedError:
-                self._backlog.note(taken=0, refused=1)
+                self._backlog.observe(taken=0, refused=1)
                 self._inserts_waiting += 1
                 await asyncio.sleep(backoff.next_s())
                 self._inserts_waiting -= 1
@@ -130,7 +130,7 @@ class EntryWriter:
             except StoreRejectedError as error:
                 return _fail([ticket], error)
             else:
-                self._backlog.note(taken=1, refused=0)
+                self._backlog.observe(taken=1, refused=0)
                 if taken_by is None or taken_by.is_same(ticket.entry):
                     ticket.store()
                     return 0

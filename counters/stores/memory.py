@@ -27,7 +27,7 @@ class MemoryStore:
         self.damaged: dict[CounterKey, DamagedCounter] = {}
         self._marks: dict[CounterKey, dict[str, Mark]] = {}
         self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
-        self._leases: dict[str, tuple[str, int]] = {}
+        self._turns: dict[str, tuple[str, int]] = {}
 
     async def ping(self) -> None:
         """See ``Store``."""
@@ -221,12 +221,12 @@ class MemoryStore:
         ids = sorted(id_ for id_ in ledger if after is None or id_ > after)
         return [ledger[id_] for id_ in ids[:limit]], len(ids) > limit
 
-    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
+    async def take_turn(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
         """See ``Store``."""
-        held_by, held_until_ms = self._leases.get(name, (holder, now_ms))
+        held_by, held_until_ms = self._turns.get(name, (holder, now_ms))
         if held_by != holder and held_until_ms > now_ms:
             return False
-        self._leases[name] = (holder, until_ms)
+        self._turns[name] = (holder, until_ms)
         return True
 
     async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:

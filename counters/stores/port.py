@@ -139,8 +139,8 @@ class Store(Protocol):
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         """Return up to ``limit`` entries of one slot in id order past ``after``, and whether more follow."""
 
-    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
-        """Let a holder have the lease of this name until a time; False while another one has it.
+    async def take_turn(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
+        """Let a holder have the turn of this name until a time; False while another one has it.
 
         The holder that has it may take it again, to have it for longer or to give it back. Repeating does no harm.
         """

@@ -231,13 +231,13 @@ class TestDynamoStore(DamageContract):
         assert isinstance(await store.change_counter(key, factories.reserve(1, limit=10)), Changed)
         assert (await self.read(store, key)).best_effort == 3
 
-    async def test_a_lease_that_cannot_be_read_is_free(
+    async def test_a_turn_that_cannot_be_read_is_free(
         self, store: Store, dynamodb_endpoint: str, table_name: str
     ) -> None:
         client = boto3.client("dynamodb", endpoint_url=dynamodb_endpoint)
         for attribute, value in ((keys.HELD_UNTIL, {"S": "for ever"}), (keys.HELD_UNTIL, None), (keys.HOLDER, None)):
-            name = f"lease of {attribute} {value}"
-            assert await store.take_lease(name, "one", now_ms=1_000, until_ms=2_000)
-            DynamoHand(client, table_name)._set(keys.lease_key(name), attribute, value)
-            assert await store.take_lease(name, "other", now_ms=1_500, until_ms=3_000) == (attribute != keys.HOLDER)
+            name = f"turn of {attribute} {value}"
+            assert await store.take_turn(name, "one", now_ms=1_000, until_ms=2_000)
+            DynamoHand(client, table_name)._set(keys.turn_key(name), attribute, value)
+            assert await store.take_turn(name, "other", now_ms=1_500, until_ms=3_000) == (attribute != keys.HOLDER)
         client.close()

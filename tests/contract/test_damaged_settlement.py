@@ -7,7 +7,7 @@ import pytest
 
 from counters import keys
 from counters.keys import CounterKey
-from counters.settlement import EntryChange, Mark, Settled, Settlement, Tally, Unsettled, settle_batch
+from counters.settlement import EntryChange, Mark, RecordTotals, Settled, Settlement, Unsettled, settle_batch
 from counters.stores.dynamodb.items import counter_item, key_item
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
@@ -91,4 +91,4 @@ async def test_a_batch_settles_all_others(table: Table) -> None:
     changes = [EntryChange(key, number, 1, NOW_MS) for number, key in enumerate((damaged, sound, damaged), start=1)]
     tally = await settle_batch(table.store, SHARD, changes, NOW_MS)
     assert (tally.counters, tally.damaged) == (2, (damaged,))
-    assert tally.records == Tally(settled=1, delta=1, damaged=2)
+    assert tally.records == RecordTotals(settled=1, delta=1, damaged=2)

@@ -4,7 +4,7 @@ Read units are DynamoDB Local's: MiniStack counts them wrong. The one conditiona
 """
 
 import asyncio
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from collections.abc import AsyncIterator, Mapping
 from random import Random
 from typing import Any
@@ -30,12 +30,12 @@ class Bill:
     """Units consumed through a client since the last look, by operation."""
 
     def __init__(self, client: DynamoClient) -> None:
-        self._units: Tally[str] = Tally()
+        self._units: RecordTotals[str] = RecordTotals()
         self._send = client.send
 
     def take(self) -> dict[str, float]:
         """Return what was consumed, and start anew."""
-        units, self._units = self._units, Tally()
+        units, self._units = self._units, RecordTotals()
         return dict(units)
 
     async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:

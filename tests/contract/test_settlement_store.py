@@ -13,9 +13,9 @@ from counters.settlement import (
     PRUNED_MAX,
     EntryChange,
     Mark,
+    RecordTotals,
     Settled,
     Settlement,
-    Tally,
     Unsettled,
     settle_batch,
 )
@@ -156,7 +156,7 @@ class SettlementStoreContract:
 
         tally = await settle_batch(backend.store, SHARD, batch, NOW_MS)
 
-        assert tally.records == Tally(settled=2, delta=1100, skipped=2)
+        assert tally.records == RecordTotals(settled=2, delta=1100, skipped=2)
         assert read(backend, key) == RawCounter(1103, BEST_EFFORT, NOW_MS, {SHARD: Mark(3, NOW_MS)})
 
     async def test_counter_that_does_not_exist_is_reported_and_not_made(self, backend: SettlementBackend) -> None:

@@ -596,31 +596,31 @@ class EntriesContract:
         assert await store.list_entries(there, 0, 10, None) == ([], False)
 
 
-class LeaseContract:
-    """Leases: who may do the work of a name, and until when."""
+class TurnContract:
+    """Turns: who may do the work of a name, and until when."""
 
-    async def test_only_one_has_a_lease(self, store: Store) -> None:
+    async def test_only_one_has_a_turn(self, store: Store) -> None:
         name = factories.account().id
-        assert await store.take_lease(name, "one", now_ms=1_000, until_ms=2_000)
-        assert not await store.take_lease(name, "other", now_ms=1_999, until_ms=3_000)
-        assert await store.take_lease(f"{name}-2", "other", now_ms=1_999, until_ms=3_000)
+        assert await store.take_turn(name, "one", now_ms=1_000, until_ms=2_000)
+        assert not await store.take_turn(name, "other", now_ms=1_999, until_ms=3_000)
+        assert await store.take_turn(f"{name}-2", "other", now_ms=1_999, until_ms=3_000)
 
-    async def test_a_lease_that_ran_out_goes_to_the_next(self, store: Store) -> None:
+    async def test_a_turn_that_ran_out_goes_to_the_next(self, store: Store) -> None:
         name = factories.account().id
-        await store.take_lease(name, "one", now_ms=1_000, until_ms=2_000)
-        assert await store.take_lease(name, "other", now_ms=2_000, until_ms=3_000)
-        assert not await store.take_lease(name, "one", now_ms=2_000, until_ms=3_000)
+        await store.take_turn(name, "one", now_ms=1_000, until_ms=2_000)
+        assert await store.take_turn(name, "other", now_ms=2_000, until_ms=3_000)
+        assert not await store.take_turn(name, "one", now_ms=2_000, until_ms=3_000)
 
     async def test_its_holder_may_have_it_for_longer_or_give_it_back(self, store: Store) -> None:
         name = factories.account().id
-        await store.take_lease(name, "one", now_ms=1_000, until_ms=2_000)
-        assert await store.take_lease(name, "one", now_ms=1_500, until_ms=3_000)
-        assert not await store.take_lease(name, "other", now_ms=2_500, until_ms=4_000)
-        assert await store.take_lease(name, "one", now_ms=2_600, until_ms=2_600)
-        assert await store.take_lease(name, "other", now_ms=2_600, until_ms=4_000)
+        await store.take_turn(name, "one", now_ms=1_000, until_ms=2_000)
+        assert await store.take_turn(name, "one", now_ms=1_500, until_ms=3_000)
+        assert not await store.take_turn(name, "other", now_ms=2_500, until_ms=4_000)
+        assert await store.take_turn(name, "one", now_ms=2_600, until_ms=2_600)
+        assert await store.take_turn(name, "other", now_ms=2_600, until_ms=4_000)
 
 
-class StoreContract(AccountsContract, ChangeContract, HealContract, EntriesContract, LeaseContract):
+class StoreContract(AccountsContract, ChangeContract, HealContract, EntriesContract, TurnContract):
     """All of it; a subclass says for which implementation."""
 
 

@@ -37,7 +37,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         think_s: Pause before it.
         kind: What to do.
         patience_s: How long to wait for an answer.
-        own_id: Whether a create brings its own id.
+        has_own_id: Whether a create brings its own id.
         amount: Of an entry that it makes.
     """
 
@@ -45,7 +45,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     think_s: float
     kind: str
     patience_s: float
-    own_id: bool
+    has_own_id: bool
     amount: int
 
 
@@ -80,7 +80,7 @@ class Client:
             think_s=random.uniform(0, options.think_s),
             kind=random.choices([*weights], [*weights.values()])[0],
             patience_s=random.choice(options.patience_s),
-            own_id=random.random() < options.own_share,
+            has_own_id=random.random() < options.own_share,
             amount=random.choice(options.amounts),
         )
 
@@ -113,7 +113,7 @@ class Client:
             await self._delete_all(key, step)
 
     async def _create(self, key: CounterKey, step: Step) -> None:
-        if not step.own_id:
+        if not step.has_own_id:
             await self._create_once(key, None, step, self._pick())
             return
         entry_id = self._pick_id(key, step)
@@ -138,7 +138,7 @@ class Client:
         self._world.coverage.count("creates together")
         patient = msgspec.structs.replace(step, patience_s=_PATIENCE_S)
         ids = [f"{step.number}.{number}".replace(" ", ".") for number in range(self._world.options.crowd)]
-        await _all_of([self._create_once(key, id_ if step.own_id else None, patient, process) for id_ in ids])
+        await _all_of([self._create_once(key, id_ if step.has_own_id else None, patient, process) for id_ in ids])
 
     async def _create_together(self, key: CounterKey, step: Step) -> None:
         """Ask two processes for the same create at once, as a hedging client does, and perhaps delete it after."""

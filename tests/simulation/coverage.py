@@ -4,7 +4,7 @@ A simulation in which nothing ever happens keeps every promise. So each run coun
 prints the sums, and a test fails when one of them is zero.
 """
 
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from typing import Final
 
 MET: Final = (
@@ -25,8 +25,8 @@ MET: Final = (
     "pause with a delete under way",
     "pause with a flush under way",
     "pause with a release waiting",
-    "pause with a stock",
-    "pause with the flush of a stock under way",
+    "pause with a lease",
+    "pause with the flush of a lease under way",
     "pause with entries being written",
     "processes with several deadlines",
     "limit of an account set",
@@ -34,12 +34,12 @@ MET: Final = (
     "release of an earlier epoch dropped by its lane",
     "release of an earlier epoch refused by the store",
     "replay answered",
-    "stock given back",
-    "stock of default settings taken",
-    "stock of default settings used",
-    "stock outlived a pause",
-    "stock taken",
-    "stock used",
+    "lease given back",
+    "lease of default settings taken",
+    "lease of default settings used",
+    "lease outlived a pause",
+    "lease taken",
+    "lease used",
     "tightening ended",
 )
 """What every suite has to meet; faults of calls come on top, by the method that they struck."""
@@ -50,15 +50,15 @@ class Coverage:
 
     Attributes:
         met: How often, by name.
-        is_ahead: Whether the flush that was just decided on reserves for a stock as well.
+        is_ahead: Whether the flush that was just decided on reserves for a lease as well.
     """
 
     def __init__(self) -> None:
-        self.met: Tally[str] = Tally()
+        self.met: RecordTotals[str] = RecordTotals()
         self.is_ahead = False
 
     def takes_ahead(self) -> bool:
-        """Tell whether the flush that is being sent reserves for a stock as well."""
+        """Tell whether the flush that is being sent reserves for a lease as well."""
         is_ahead, self.is_ahead = self.is_ahead, False
         return is_ahead
 

@@ -32,9 +32,9 @@ class DeletedStaysDeleted(Watcher):
     """An account whose deletion was answered does not come back, nor does anything of it stay that nobody can reach."""
 
     def __init__(
-        self, loop: SimulatedLoop, store: WatchedMemory, changes: LastWordStands, stock_lasts_s: float
+        self, loop: SimulatedLoop, store: WatchedMemory, changes: LastWordStands, lease_lasts_s: float
     ) -> None:
-        self._stock_lasts_s = stock_lasts_s
+        self._lease_lasts_s = lease_lasts_s
         self._loop = loop
         self._store = store
         self._changes = changes
@@ -66,12 +66,12 @@ class DeletedStaysDeleted(Watcher):
             raise Violation("an account was not found, and nobody deleted it", key)
 
     def created(self, key: CounterKey, started_s: float) -> None:
-        """A create that was started at this time was answered as done: by another process's stock at most."""
+        """A create that was started at this time was answered as done: by another process's lease at most."""
         death = self.deaths.get(key)
         is_strict = not self._store.exists(key) or self._store.counter(key).enforcement is Enforcement.STRICT
         if death is None or death.answered_s is None or not is_strict:
             return
-        if started_s > death.answered_s + self._stock_lasts_s:
+        if started_s > death.answered_s + self._lease_lasts_s:
             raise Violation("a create was done in an account whose deletion was answered", key)
 
     def refused(self, key: CounterKey, started_s: float, error: LimitReachedError) -> None:

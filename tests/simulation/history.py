@@ -1,6 +1,6 @@
 """What happened in a run: readable lines with virtual times, and counts."""
 
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from typing import Any
 
 import msgspec
@@ -38,7 +38,7 @@ class History:
         self._store = store
         self._is_read = is_read
         self.lines: list[Line] = []
-        self.operations: Tally[str] = Tally()
+        self.operations: RecordTotals[str] = RecordTotals()
         self.steps: list[str] = []
 
     def note(self, who: str, what: str) -> None:

@@ -161,24 +161,24 @@ MUTATIONS: Final = (
         (("return 0\n    except", "return ticket.entry.amount\n    except"),),
     ),
     Mutation(
-        "stock used twice",
-        "counters.lanes.lease:Stock.use",
+        "lease used twice",
+        "counters.lanes.lease:Lease.draw",
         (("self.size -= amount", "pass"),),
     ),
     Mutation(
-        "stock given back and kept",
-        "counters.lanes.lease:Stock.empty",
+        "lease given back and kept",
+        "counters.lanes.lease:Lease.give_back",
         (("self._lot, self.size = None, 0", "pass"),),
     ),
     Mutation(
-        "stock never given back",
-        "counters.lanes.lease:Stock.empty",
+        "lease never given back",
+        "counters.lanes.lease:Lease.give_back",
         (("counter.epoch", "None"),),
     ),
     Mutation(
-        "stock kept although nobody knows whether it was reserved",
+        "lease kept although nobody knows whether it was reserved",
         "counters.lanes.lane:Lane._commit",
-        (("self._stock.restrain()", "self._keep(counter, ahead, sent_at)"),),
+        (("self._lease.restrain()", "self._keep(counter, ahead, sent_at)"),),
     ),
     Mutation(
         "insert of unknown outcome sent again",
@@ -244,18 +244,18 @@ MUTATIONS: Final = (
         (("return 0\n", "return entry.amount\n"),),
     ),
     Mutation(
-        "stock used however old it is",
-        "counters.lanes.lease:Stock.use",
+        "lease used however old it is",
+        "counters.lanes.lease:Lease.draw",
         ((" or asyncio.get_running_loop().time() >= self._lot.until", ""),),
     ),
     Mutation(
-        "stock lasts from the answer of its flush",
-        "counters.lanes.lease:Stock.put",
+        "lease lasts from the answer of its flush",
+        "counters.lanes.lease:Lease.grant",
         (("until = sent_at +", "until = asyncio.get_running_loop().time() +"),),
     ),
     Mutation(
-        "stock lasts five times as long",
-        "counters.lanes.lease:Stock.put",
+        "lease lasts five times as long",
+        "counters.lanes.lease:Lease.grant",
         (("until = sent_at +", "until = sent_at + 5 *"),),
     ),
     Mutation(
@@ -324,7 +324,7 @@ MUTATIONS: Final = (
         (("self._lanes.learn(changed)", "pass"),),
     ),
     Mutation(
-        "stock kept when the limit changes",
+        "lease kept when the limit changes",
         "counters.lanes.lane:Lane.learn",
         (("self._give_back()", "pass"),),
     ),

@@ -1,7 +1,7 @@
 """The network between machines and the store: takes time, loses, delays and refuses."""
 
 import asyncio
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,7 +27,7 @@ from tests.simulation.history import History
 from tests.simulation.loop import Machine, SimulatedLoop, cause
 from tests.simulation.store import READS, WatchedMemory
 
-STOCKING: Final = "change_counter for a stock"
+LEASING: Final = "change_counter for a lease"
 _STORMY: Final = {"change_counter", "write_entries", "insert_entry"}
 
 
@@ -39,7 +39,7 @@ class Request:
         place: Which call of this machine.
         why: What the caller's task was started for.
         asked_s: When it was asked for, in seconds; it takes effect within a request's life from then, or never.
-        is_ahead: Whether it is a flush that reserves for a stock as well.
+        is_ahead: Whether it is a flush that reserves for a lease as well.
         fault: What happens to it.
         unprocessed: What the store is to leave out of a batch.
     """
@@ -84,14 +84,14 @@ class Network:
         self._store = store
         self._injector = injector
         self._dice = dice
-        self._calls: Tally[str] = Tally()
+        self._calls: RecordTotals[str] = RecordTotals()
         self._history = history
         self._coverage = coverage
         self._storms: dict[tuple[str, CounterKey], float] = {}
         self.latency_s = 0.002
         self.storms_s: tuple[float, ...] = (1.0,)
-        self.under_way: Tally[tuple[str, CounterKey | None]] = Tally()
-        self._of_machines: dict[Machine, Tally[str]] = defaultdict(Tally)
+        self.under_way: RecordTotals[tuple[str, CounterKey | None]] = RecordTotals()
+        self._of_machines: dict[Machine, RecordTotals[str]] = defaultdict(RecordTotals)
 
     async def call(self, machine: Machine, method: str, *args: object) -> Any:  # noqa: ANN401 - as the method says
         """Make one call for a machine; an effect happens even if the machine is gone by then.
@@ -115,13 +115,13 @@ class Network:
         self.under_way[matter] += 1
         of_machine = self._of_machines[machine]
         of_machine[method] += 1
-        of_machine[STOCKING] += request.is_ahead
+        of_machine[LEASING] += request.is_ahead
         try:
             return await answer
         finally:
             self.under_way[matter] -= 1
             of_machine[method] -= 1
-            of_machine[STOCKING] -= request.is_ahead
+            of_machine[LEASING] -= request.is_ahead
 
     def under_way_of(self, machine: Machine) -> set[str]:
         """Return the methods that a machine has calls of under way."""
@@ -219,7 +219,7 @@ class Network:
                     answer.set_result(request.unprocessed or outcome)
 
             self._after(answer_s, deliver)
-        request.machine.was_heard(request.place, STOCKING if request.is_ahead else request.method)
+        request.machine.was_heard(request.place, LEASING if request.is_ahead else request.method)
 
 
 def _is_before(request: Request, counted_from_ms: int) -> bool:

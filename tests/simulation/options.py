@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from counters.lanes.lease import StockSettings
+from counters.lanes.lease import LeaseSettings
 from counters.model import Enforcement
 from tests.simulation.faults import BATCH_FAULTS, PAUSES, Fault
 from tests.support.engines import DEADLINE_S
@@ -21,15 +21,15 @@ _PATIENCE_S: Final = (0.8, 2.0, 8.0, 8.0)
 _LULLS_S: Final = (1.0, 7.0, 14.0, 17.0, 25.0, 1000.0)
 _A_DAY_AND_A_HALF_S: Final = 130_000.0
 """Longer than the mark of a silent shard is kept."""
-_LARGE_STOCK: Final = StockSettings(lasts_s=1.0, size_min=1, part_of_room=2)
+_LARGE_LEASE: Final = LeaseSettings(lasts_s=1.0, size_min=1, part_of_room=2)
 """So large that a run's few creates use it, and that it matters near the limit."""
-_LONG_STOCK: Final = StockSettings(lasts_s=4.0, size_min=1, part_of_room=2)
+_LONG_LEASE: Final = LeaseSettings(lasts_s=4.0, size_min=1, part_of_room=2)
 """So long that it would outlive a lull if it lasted for longer than it says."""
 _STREAM: Final = {Fault.SPLIT, Fault.REDELIVERY, Fault.LAG, Fault.SETTLER_CRASH, Fault.BATCH_LOST}
-_AT_STOCKS: Final = frozenset({"change_counter for a stock"})
-_STOCKED: Final = {
+_AT_LEASES: Final = frozenset({"change_counter for a lease"})
+_LEASEED: Final = {
     "enforcement": Enforcement.STRICT,
-    "stock": _LARGE_STOCK,
+    "lease": _LARGE_LEASE,
     "limit": 300,
     "counters": 1,
     "processes": 2,
@@ -48,7 +48,7 @@ _STOCKED: Final = {
     "lulls_s": (20.0, 7.0),
     "pauses_s": (22.0, 24.0, 40.0),
 }
-"""Hardly anything but creates, so that there are stocks, and nothing that gives them back before they do harm."""
+"""Hardly anything but creates, so that there are leases, and nothing that gives them back before they do harm."""
 _AT_RECOUNTS: Final = frozenset({"list_entries", "delete_entry"})
 _RECOUNTED: Final = {
     "rates": {Fault.PAUSE: 0.5, Fault.CRASH: 0.2},
@@ -67,12 +67,12 @@ _RECOUNTED: Final = {
 }
 """Deletes while somebody recounts: the recount may have read what is gone, and the stream have told of it already."""
 _STRUCK: Final = (
-    _AT_STOCKS,
-    _AT_STOCKS,
+    _AT_LEASES,
+    _AT_LEASES,
     _AT_RECOUNTS,
-    frozenset({"change_counter", "change_counter for a stock"}),
+    frozenset({"change_counter", "change_counter for a lease"}),
     frozenset({"write_entries", "insert_entry"}),
-    frozenset({"delete_entry", "change_counter", "change_counter for a stock"}),
+    frozenset({"delete_entry", "change_counter", "change_counter for a lease"}),
     _AT_RECOUNTS,
     frozenset({"set_terms", "rename_entry", "rename_account", "create_account"}),
     frozenset[str](),
@@ -114,7 +114,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         renames: Whether accounts and entries are renamed.
         accounts_change: Whether they make and delete accounts.
         enforcement_changes: Whether they change how limits are kept.
-        stock: Bounds of what the lanes reserve ahead.
+        lease: Bounds of what the lanes reserve ahead.
         rates: How often each kind of fault happens where it can; kinds that are absent never do.
         strikes_share: How often a process is struck at a call, beside the usual rate.
         struck: At whose calls; at all when none is named.
@@ -156,7 +156,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     renames: bool
     accounts_change: bool
     enforcement_changes: bool
-    stock: StockSettings
+    lease: LeaseSettings
     rates: dict[Fault, float]
     strikes_share: float = _STRIKES_SHARE
     struck: frozenset[str] = frozenset()
@@ -221,7 +221,7 @@ def draw_options(seed: int) -> Options:
         accounts_change=random.random() < 0.2,
         enforcement_changes=random.random() < 0.12,
         rates=_draw_rates(random),
-        stock=random.choice([StockSettings(), StockSettings(), _LARGE_STOCK, _LARGE_STOCK, _LONG_STOCK]),
+        lease=random.choice([LeaseSettings(), LeaseSettings(), _LARGE_LEASE, _LARGE_LEASE, _LONG_LEASE]),
     )
     # Most runs are about everything a little; these are about one thing, and find what the others hardly would.
     themes = (_draw_stream, _draw_people, _draw_stillness, _draw_demand, _draw_edge)
@@ -232,13 +232,13 @@ def draw_options(seed: int) -> Options:
 
 
 def _draw_demand(random: Random, options: Options) -> dict[str, Any]:
-    """So much demand and room that lanes take a stock with default settings."""
+    """So much demand and room that lanes take a lease with default settings."""
     limit = random.choice([2000, 3000, 6000])
     return {
         "limit": limit,
         "limits": (0, limit // 2, limit, 2 * limit),
         "amounts": random.choice([(10, 25, 50), (5, 60), (25, 100)]),
-        "stock": StockSettings(),
+        "lease": LeaseSettings(),
         "batch_max": 1000,
         "think_s": min(options.think_s, 0.05),
     }
@@ -266,7 +266,7 @@ def _draw_stillness(random: Random, options: Options) -> dict[str, Any]:
         "looks": 8,
         "delete_share": 0.2,
         "own_share": random.choice([0.0, 0.0, 0.3]),
-        **(_STOCKED if struck == _AT_STOCKS else {}),
+        **(_LEASEED if struck == _AT_LEASES else {}),
         **(_RECOUNTED if struck == _AT_RECOUNTS else {}),
     }
 
@@ -316,7 +316,7 @@ def _draw_edge(random: Random, options: Options) -> dict[str, Any]:
         "patience_s": random.choice([(0.8,), _PATIENCE_S]),
         "own_share": random.choice([0.0, 0.3]),
         "storms_s": (4.5, 4.8),
-        "stock": StockSettings(),
+        "lease": LeaseSettings(),
         "deadlines_s": (DEADLINE_S,),
     }
 

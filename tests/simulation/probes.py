@@ -7,39 +7,39 @@ from typing import Any, Final
 
 from counters.lanes.backlog import BATCH_MAX
 from counters.lanes.lane import Lane
-from counters.lanes.lease import Stock, StockSettings
+from counters.lanes.lease import Lease, LeaseSettings
 from tests.simulation.coverage import Coverage
 
 Probe = Callable[[Coverage, Any, tuple[Any, ...], Any], None]
 """Gets what counts, whose method was called, with what, and what it returned."""
 
 
-def _stock_put(coverage: Coverage, stock: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
+def _lease_grant(coverage: Coverage, lease: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
     del args, outcome
-    _count_stock(coverage, stock, "taken")
+    _count_lease(coverage, lease, "taken")
 
 
-def _stock_use(coverage: Coverage, stock: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
+def _lease_draw(coverage: Coverage, lease: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
     del args
     if outcome is not None:
-        _count_stock(coverage, stock, "used")
+        _count_lease(coverage, lease, "used")
 
 
-def _stock_empty(coverage: Coverage, stock: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
-    del stock, args
+def _lease_give_back(coverage: Coverage, lease: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
+    del lease, args
     if outcome:
-        coverage.count("stock given back")
+        coverage.count("lease given back")
 
 
-def _stock_wanted(coverage: Coverage, stock: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
-    del stock, args
+def _lease_wanted(coverage: Coverage, lease: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
+    del lease, args
     coverage.is_ahead = outcome > 0
 
 
-def _count_stock(coverage: Coverage, stock: Any, what: str) -> None:  # noqa: ANN401 - white box
-    coverage.count(f"stock {what}")
-    if stock._settings == StockSettings():
-        coverage.count(f"stock of default settings {what}")
+def _count_lease(coverage: Coverage, lease: Any, what: str) -> None:  # noqa: ANN401 - white box
+    coverage.count(f"lease {what}")
+    if lease._settings == LeaseSettings():
+        coverage.count(f"lease of default settings {what}")
 
 
 def _drop_outdated(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
@@ -55,10 +55,10 @@ def _take_batch(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: A
 
 
 _PROBES: Final[tuple[tuple[type, str, Probe], ...]] = (
-    (Stock, "wanted", _stock_wanted),
-    (Stock, "put", _stock_put),
-    (Stock, "use", _stock_use),
-    (Stock, "empty", _stock_empty),
+    (Lease, "wanted", _lease_wanted),
+    (Lease, "grant", _lease_grant),
+    (Lease, "draw", _lease_draw),
+    (Lease, "give_back", _lease_give_back),
     (Lane, "_drop_outdated", _drop_outdated),
     (Lane, "_take_batch", _take_batch),
 )

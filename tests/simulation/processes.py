@@ -9,13 +9,13 @@ import msgspec
 
 from counters.engine import Engine, EngineSettings
 from counters.errors import CounterError
-from counters.lanes.lease import StockSettings
+from counters.lanes.lease import LeaseSettings
 from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
 from tests.simulation.faults import PAUSES, PROCESS_FAULTS, SKEW_MAX_S, Fault, Injector
 from tests.simulation.history import History
 from tests.simulation.loop import Machine, Order, SimulatedLoop
-from tests.simulation.network import STOCKING, Network, remote_store
+from tests.simulation.network import LEASING, Network, remote_store
 from tests.simulation.options import Options
 from tests.support import factories
 from tests.support.engines import DEADLINE_S
@@ -130,7 +130,7 @@ class Process(Machine):
 
 
 class _Stop(msgspec.Struct):
-    """A pause that is to come; perhaps when there is a stock and somebody to use it, which chance hardly meets."""
+    """A pause that is to come; perhaps when there is a lease and somebody to use it, which chance hardly meets."""
 
     pause_s: float
     order: Order
@@ -201,7 +201,7 @@ class Fleet:
         stop = self._to_stop[process]
         if process not in self.processes or process.is_paused or not self._injector.is_active:
             return 0
-        if stop.tries and not any(lane._stock.size and lane._queue for lane in lanes_of(process)):
+        if stop.tries and not any(lane._lease.size and lane._queue for lane in lanes_of(process)):
             stop.tries -= 1
             return 1
         self._pause(process, stop)
@@ -228,7 +228,7 @@ class Fleet:
         dice = self._dice.at(name)
         skew_s = dice.choice((-SKEW_MAX_S, -SKEW_MAX_S, SKEW_MAX_S, SKEW_MAX_S, dice.uniform(-SKEW_MAX_S, SKEW_MAX_S)))
         # A reservation may be as old as in production before its entry is written: healing's quiet allows for that.
-        longer_s = max(0.0, self._options.stock.lasts_s - StockSettings().lasts_s)
+        longer_s = max(0.0, self._options.lease.lasts_s - LeaseSettings().lasts_s)
         deadline_s = min(dice.choice(self._options.deadlines_s), DEADLINE_S - longer_s)
         return Process(
             self._loop,
@@ -267,8 +267,8 @@ class Fleet:
         def go_on() -> None:
             if process.is_paused and not process.is_dead:
                 self._history.note(process.name, "goes on")
-                if any(lane._stock.size and lane._stock._lot.until <= self._loop.time() for lane in lanes_of(process)):
-                    self._coverage.count("stock outlived a pause")
+                if any(lane._lease.size and lane._lease._lot.until <= self._loop.time() for lane in lanes_of(process)):
+                    self._coverage.count("lease outlived a pause")
                 process.resume(stop.order, stop.random)
 
         self._loop.call_later(stop.pause_s, go_on, context=self._loop.world)
@@ -277,8 +277,8 @@ class Fleet:
         """Count what a process has under way as it begins to stand still."""
         lanes, under_way = lanes_of(process), self._network.under_way_of(process)
         states = {
-            "the flush of a stock under way": STOCKING in under_way,
-            "a stock": any(lane._stock.size for lane in lanes),
+            "the flush of a lease under way": LEASING in under_way,
+            "a lease": any(lane._lease.size for lane in lanes),
             "a flush under way": "change_counter" in under_way,
             "a release waiting": any(one.delta < 0 for lane in lanes for one in lane._adjustments),
             "entries being written": any(lane._writing for lane in lanes),

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -42,10 +42,10 @@ class Total(msgspec.Struct):
 
     seeds: int = 0
     failures: dict[int, str] = {}
-    operations: Tally[str] = Tally()
-    faults: Tally[str] = Tally()
+    operations: RecordTotals[str] = RecordTotals()
+    faults: RecordTotals[str] = RecordTotals()
     healed: int = 0
-    met: Tally[str] = Tally()
+    met: RecordTotals[str] = RecordTotals()
     virtual_s: float = 0.0
     wall_s: float = 0.0
 
@@ -61,17 +61,17 @@ class Total(msgspec.Struct):
         self.virtual_s += report.virtual_s
 
     @property
-    def states(self) -> "Tally[str]":
+    def states(self) -> "RecordTotals[str]":
         """How often each state that matters was met."""
-        return Tally({name: self.met[name] for name in MET})
+        return RecordTotals({name: self.met[name] for name in MET})
 
     @property
-    def struck(self) -> "Tally[str]":
+    def struck(self) -> "RecordTotals[str]":
         """How often each kind of fault struck each kind of call."""
-        return Tally({name: number for name, number in self.met.items() if name not in MET})
+        return RecordTotals({name: number for name, number in self.met.items() if name not in MET})
 
     def __str__(self) -> str:
-        by_kind: Tally[str] = Tally()
+        by_kind: RecordTotals[str] = RecordTotals()
         for operation, number in self.operations.items():
             by_kind[operation.partition(" ")[0]] += number
         rate, virtual_h = self.seeds / max(self.wall_s, 0.001), self.virtual_s / 3600
@@ -122,7 +122,7 @@ def _chunks(seeds: Iterable[int]) -> Iterator[list[int]]:
     return iter(partial(lambda: list(islice(rest, _CHUNK))), [])
 
 
-def _list(tally: "Tally[str]") -> str:
+def _list(tally: "RecordTotals[str]") -> str:
     return ", ".join(f"{kind} {number}" for kind, number in sorted(tally.items()))
 
 

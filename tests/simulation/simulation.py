@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from collections.abc import Callable, Coroutine
 from functools import partial
 from random import Random
@@ -66,10 +66,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     failure: str | None
     rule: str | None
-    operations: Tally[str]
-    faults: Tally[Fault]
+    operations: RecordTotals[str]
+    faults: RecordTotals[Fault]
     healed: int
-    met: Tally[str]
+    met: RecordTotals[str]
     places: list[str]
     steps: list[str]
     lines: list[Line]
@@ -115,7 +115,7 @@ class Simulation:
         self.stream = Stream(self.loop, self.network, self.injector, dice, self.records, self.history)
         changes = LastWordStands(self.loop, self.store)
         limits = AnsweredLimitHolds(self.loop, self.store, changes)
-        self.deaths = DeletedStaysDeleted(self.loop, self.store, changes, options.stock.lasts_s)
+        self.deaths = DeletedStaysDeleted(self.loop, self.store, changes, options.lease.lasts_s)
         self.oracle = Oracle(self.loop, self.store, self.deaths)
         decisions = FairDecisions(self.loop, self.store, options)
         self.heals = HealCount(self.coverage)
@@ -126,7 +126,7 @@ class Simulation:
             batch_max=options.batch_max,
             queue_max=options.queue_max,
             full_for_s=options.full_for_s,
-            stock=options.stock,
+            lease=options.lease,
         )
         settings = EngineSettings(services_slots=options.slots, lanes=lanes)
         dice = Dice(4 * seed + 3)

@@ -5,7 +5,7 @@ from typing import Final
 
 from counters.keys import CounterKey, slot_of
 from counters.model import Entry
-from counters.settlement import BatchTally, EntryChange, settle_batch
+from counters.settlement import EntryChange, SettlementReport, settle_batch
 from tests.simulation.checkers import ExactlyOnce
 from tests.simulation.dice import Dice
 from tests.simulation.faults import Fault, Injector
@@ -167,7 +167,9 @@ class Stream(Watcher):
         self._checker.lost.update(record.sequence for record in batch)
         shard.settled = end
 
-    def _invoke(self, shard: Shard, batch: list[EntryChange]) -> "asyncio.Task[BatchTally] | asyncio.Future[None]":
+    def _invoke(
+        self, shard: Shard, batch: list[EntryChange]
+    ) -> "asyncio.Task[SettlementReport] | asyncio.Future[None]":
         machine = Machine(self._loop, f"lambda {shard.label} {shard.deliveries}")
         store = remote_store(self._network, machine)
         at_ms = factories.NOW_MS + int(self._loop.time() * 1000)

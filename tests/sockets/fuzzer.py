@@ -7,7 +7,7 @@ import signal
 import socket
 import struct
 import sys
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -44,9 +44,9 @@ class Played(msgspec.Struct):
         failures: What was wrong, with the seed.
     """
 
-    conversations: Tally[str] = msgspec.field(default_factory=Tally)
+    conversations: RecordTotals[str] = msgspec.field(default_factory=RecordTotals)
     requests: int = 0
-    answers: Tally[int] = msgspec.field(default_factory=Tally)
+    answers: RecordTotals[int] = msgspec.field(default_factory=RecordTotals)
     failures: list[str] = []
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """A store that watches the one-sided rule and fails on command."""
 
 import asyncio
-from collections import Counter as Tally
+from collections import Counter as RecordTotals
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -41,7 +41,7 @@ class WatchedStore(MemoryStore):
 
     def __init__(self, latency_s: float = 0.0) -> None:
         super().__init__()
-        self.calls: Tally[str] = Tally()
+        self.calls: RecordTotals[str] = RecordTotals()
         self.faults: dict[str, deque[Fault | None]] = {}
         self.latency_s = latency_s
 
@@ -130,10 +130,10 @@ class WatchedStore(MemoryStore):
         async with self._call("read_entry"):
             return await super().read_entry(key, slots, entry_id)
 
-    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
+    async def take_turn(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
         """See ``Store``."""
-        async with self._call("take_lease"):
-            return await super().take_lease(name, holder, now_ms, until_ms)
+        async with self._call("take_turn"):
+            return await super().take_turn(name, holder, now_ms, until_ms)
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""

@@ -53,9 +53,9 @@ def all_of(*conditions: Condition) -> Condition:
 
 
 def is_free_for(holder: str, now_ms: int) -> Condition:
-    """Return the condition that nobody but this holder has a lease now.
+    """Return the condition that nobody but this holder has the turn now.
 
-    A time that is no number holds nothing: it is missing where there is no lease, or a hand wrote it.
+    A time that is no number holds nothing: it is missing where nobody had it, or a hand wrote it.
     """
     until = f"#{keys.HELD_UNTIL}"
     return Condition(

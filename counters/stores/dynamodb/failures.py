@@ -52,7 +52,7 @@ def _from_answer(error: AnswerError) -> StoreError:
     classes = {error_class(code, error.status) for code in codes or {error.code}}
     reasons = throttling_reasons(error.fields)
     if any(is_throttled(code, error.status) for code in codes or {error.code}):
-        _throttling_log.note(error, reasons)
+        _throttling_log.observe(error, reasons)
     # Of a transaction's reasons, one that is hopeless makes the whole so.
     (kind,) = classes if len(classes) == 1 else (StoreRejectedError,)
     return kind(str(error), throttled_by=reasons)
@@ -65,7 +65,7 @@ class ThrottlingLog:
         self._counts: Counter[str] = Counter()
         self._silent_until = 0.0
 
-    def note(self, error: AnswerError, reasons: tuple[str, ...]) -> None:
+    def observe(self, error: AnswerError, reasons: tuple[str, ...]) -> None:
         """Count a call that was throttled, for these reasons if there are any."""
         self._counts.update(reasons or (error.code,))
         now = monotonic()

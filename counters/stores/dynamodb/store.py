@@ -303,11 +303,11 @@ class DynamoStore:
         page, more = await self._query(keys.entries_pk(key, slot), limit, after)
         return [items.read_entry(item) for item in page], more
 
-    async def take_lease(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
+    async def take_turn(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
         """See ``Store``."""
         mine: items.NewItem = {keys.HOLDER: {"S": holder}, keys.HELD_UNTIL: items.number(until_ms)}
-        lease = await self._set(keys.lease_key(name), mine, conditions.is_free_for(holder, now_ms))
-        return lease.get(keys.HOLDER) == mine[keys.HOLDER]
+        turn = await self._set(keys.turn_key(name), mine, conditions.is_free_for(holder, now_ms))
+        return turn.get(keys.HOLDER) == mine[keys.HOLDER]
 
     async def _get(self, key: PrimaryKey) -> items.Item | None:
         with translated():

@@ -80,19 +80,19 @@ class TestRate:
     def test_nothing_is_held_up_before_something_was_refused_and_a_second_after_the_last_was(self) -> None:
         rate = Rate()
         assert rate.is_free(0.0)
-        rate.note(1.0, taken=25, refused=0)
+        rate.observe(1.0, taken=25, refused=0)
         assert rate.is_free(1.0)
-        rate.note(2.0, taken=24, refused=1)
+        rate.observe(2.0, taken=24, refused=1)
         assert not rate.is_free(3.0)
         assert rate.is_free(3.1)
 
     def test_it_is_what_was_taken_in_the_last_second_and_more(self) -> None:
         rate = Rate()
         for tenth in range(100):
-            rate.note(tenth / 10, taken=10, refused=10)
+            rate.observe(tenth / 10, taken=10, refused=10)
         assert rate.taken_in(1.0) == pytest.approx(100, rel=0.1)
         assert rate.time_for_s(240) == pytest.approx(1.0, rel=0.1)
-        rate.note(30.0, taken=0, refused=10)
+        rate.observe(30.0, taken=0, refused=10)
         assert rate.taken_in(1.0) < 1
         assert rate.time_for_s(1) < 0.03
 
@@ -100,7 +100,7 @@ class TestRate:
         random, rate, now = Random(0), Rate(), 0.0
         for _ in range(1000):
             refused = random.random() < 0.33
-            rate.note(now, taken=0 if refused else 25, refused=25 if refused else 0)
+            rate.observe(now, taken=0 if refused else 25, refused=25 if refused else 0)
             now += max(0.01, rate.time_for_s(25))
         assert rate.time_for_s(25) < 0.01
 

@@ -71,7 +71,7 @@ class TestFullCalls:
 
     @in_virtual_time
     async def test_creates_that_come_while_a_full_call_is_written_share_the_next_flush(self) -> None:
-        store, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        store, engine, key = await _make_warm_lane(linger_s=10 * LATENCY_S)
         start = asyncio.get_running_loop().time()
         full = asyncio.gather(*creates(engine.entries, key, 25))
         await asyncio.sleep(1.2 * LATENCY_S)
@@ -84,7 +84,7 @@ class TestFullCalls:
 
     @in_virtual_time
     async def test_another_full_call_does_not_wait(self) -> None:
-        _, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        _, engine, key = await _make_warm_lane(linger_s=10 * LATENCY_S)
         start = asyncio.get_running_loop().time()
         first = asyncio.gather(*creates(engine.entries, key, 25))
         await asyncio.sleep(1.2 * LATENCY_S)
@@ -94,7 +94,7 @@ class TestFullCalls:
 
     @in_virtual_time
     async def test_nothing_waits_when_less_than_a_full_call_is_written(self) -> None:
-        _, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        _, engine, key = await _make_warm_lane(linger_s=10 * LATENCY_S)
         start = asyncio.get_running_loop().time()
         first = asyncio.gather(*creates(engine.entries, key, 24))
         await asyncio.sleep(1.2 * LATENCY_S)
@@ -103,7 +103,7 @@ class TestFullCalls:
 
     @in_virtual_time
     async def test_the_wait_is_bounded(self) -> None:
-        _, engine, key = await _make_warm_lane(fill_s=0.1 * LATENCY_S)
+        _, engine, key = await _make_warm_lane(linger_s=0.1 * LATENCY_S)
         start = asyncio.get_running_loop().time()
         full = asyncio.gather(*creates(engine.entries, key, 25))
         await asyncio.sleep(1.2 * LATENCY_S)
@@ -112,7 +112,7 @@ class TestFullCalls:
 
     @in_virtual_time
     async def test_releases_fill_a_call_as_creates_do(self) -> None:
-        store, engine, key = await _make_warm_lane(fill_s=10 * LATENCY_S)
+        store, engine, key = await _make_warm_lane(linger_s=10 * LATENCY_S)
         doomed = await asyncio.gather(*creates(engine.entries, key, 2))
         store.calls.clear()
         # The first one's release finds the full call being written, and waits for it with the second one's.
@@ -125,10 +125,10 @@ class TestFullCalls:
         assert store.counter(key).best_effort == store.total(key) == 26
 
 
-async def _make_warm_lane(*, fill_s: float) -> tuple[WatchedStore, Engine, CounterKey]:
+async def _make_warm_lane(*, linger_s: float) -> tuple[WatchedStore, Engine, CounterKey]:
     """Return an engine whose lane has seen its counter, with one entry in it."""
     store = WatchedStore(LATENCY_S)
-    engine = make_engine(store, lanes=LaneSettings(fill_s=fill_s))
+    engine = make_engine(store, lanes=LaneSettings(linger_s=linger_s))
     key = await make_account(engine, limit=1000)
     await engine.entries.create(key, "warm")
     store.calls.clear()

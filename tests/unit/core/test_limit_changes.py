@@ -8,7 +8,7 @@ import pytest
 
 from counters.errors import AccountNotFoundError, ChangeConflictError, LimitReachedError, OverloadedError
 from counters.keys import CounterKey
-from counters.lanes.lease import StockSettings
+from counters.lanes.lease import LeaseSettings
 from counters.model import Enforcement
 from tests.support.callers import LATENCY_S, creates, outcomes_of
 from tests.support.engines import ENFORCEMENTS, make_account, make_engine
@@ -54,7 +54,7 @@ class TestLimitHoldsAtOnce:
         key = await make_account(engine, limit=1_000_000)
         for _ in range(5):
             await asyncio.gather(*creates(engine.entries, key, 100))
-        assert engine._lanes.open(key)._stock.size
+        assert engine._lanes.open(key)._lease.size
         await engine.accounts.update(key.account_id, limit=0)
         with pytest.raises(LimitReachedError):
             await engine.entries.create(key, "refused")
@@ -67,8 +67,8 @@ class TestLimitHoldsAtOnce:
         engine = make_engine(store)
         key = await make_account(engine, limit=1_000_000)
         await asyncio.gather(*creates(engine.entries, key, 1000))
-        await asyncio.sleep(2 * StockSettings().lasts_s)
-        flush = asyncio.create_task(engine.entries.create(key, "with a stock"))
+        await asyncio.sleep(2 * LeaseSettings().lasts_s)
+        flush = asyncio.create_task(engine.entries.create(key, "with a lease"))
         await asyncio.sleep(0.7 * LATENCY_S)
         assert store.counter(key).best_effort > 1001
         lowered = msgspec.structs.replace(store.counter(key), limit=0, terms_version=1)

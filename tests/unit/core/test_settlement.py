@@ -14,12 +14,12 @@ from counters.settlement import (
     CONCURRENCY_MAX,
     MARK_LIFETIME_MS,
     PRUNED_MAX,
-    BatchTally,
     EntryChange,
     Mark,
+    RecordTotals,
     Settled,
     Settlement,
-    Tally,
+    SettlementReport,
     Unsettled,
     settle_batch,
 )
@@ -90,7 +90,7 @@ async def test_deltas_are_summed_for_each_counter_and_written_once() -> None:
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
 
-    assert tally == BatchTally(counters=2, records=Tally(settled=4, delta=11))
+    assert tally == SettlementReport(counters=2, records=RecordTotals(settled=4, delta=11))
     assert (store.counter(one).eventual, store.counter(two).eventual) == (4, 7)
     assert store.settlements == [
         Settlement(SHARD, first=1, last=4, delta=4, oldest_ms=NOW_MS - 2000, at_ms=NOW_MS),
@@ -109,7 +109,7 @@ async def test_settling_tells_when() -> None:
 
 async def test_batch_without_ledger_changes_writes_nothing() -> None:
     store = WatchedStore()
-    assert await settle_batch(store, SHARD, [], NOW_MS) == BatchTally(0, Tally())
+    assert await settle_batch(store, SHARD, [], NOW_MS) == SettlementReport(0, RecordTotals())
     assert store.settlements == []
 
 
@@ -121,7 +121,7 @@ async def test_batch_delivered_twice_is_counted_once() -> None:
     await settle_batch(store, SHARD, batch, NOW_MS)
     again = await settle_batch(store, SHARD, batch, NOW_MS + 1)
 
-    assert again == BatchTally(1, Tally(skipped=4))
+    assert again == SettlementReport(1, RecordTotals(skipped=4))
     assert store.counter(key).eventual == 5
 
 
@@ -133,7 +133,7 @@ async def test_batch_that_overlaps_with_the_one_before_counts_only_what_is_new()
     await settle_batch(store, SHARD, records[:3], NOW_MS)
     tally = await settle_batch(store, SHARD, records[1:], NOW_MS)
 
-    assert tally.records == Tally(settled=2, delta=11000, skipped=2)
+    assert tally.records == RecordTotals(settled=2, delta=11000, skipped=2)
     assert store.counter(key).eventual == 11111
 
 
@@ -214,7 +214,7 @@ async def test_counter_that_is_gone_is_skipped_and_holds_up_no_other() -> None:
 
     tally = await settle_batch(store, SHARD, [*changes(gone, 1, 1), *changes(key, 1, start=3)], NOW_MS)
 
-    assert tally == BatchTally(2, Tally(settled=1, delta=1, orphaned=2))
+    assert tally == SettlementReport(2, RecordTotals(settled=1, delta=1, orphaned=2))
 
 
 async def test_counter_that_fails_fails_the_batch_but_no_other_counter() -> None:
@@ -230,7 +230,7 @@ async def test_counter_that_fails_fails_the_batch_but_no_other_counter() -> None
 
     store.broken.clear()
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
-    assert tally.records == Tally(settled=2, delta=2, skipped=1)
+    assert tally.records == RecordTotals(settled=2, delta=2, skipped=1)
     assert (store.counter(key).eventual, store.counter(broken).eventual) == (1, 2)
 
 
@@ -245,7 +245,7 @@ async def test_write_that_was_applied_and_then_repeated_by_the_sdk_counts_once()
     store = ForgetfulStore()
     key = store.add_counter()
     tally = await settle_batch(store, SHARD, changes(key, 1, 1), NOW_MS)
-    assert tally.records == Tally(skipped=2)
+    assert tally.records == RecordTotals(skipped=2)
     assert store.counter(key).eventual == 2
 
 
@@ -309,7 +309,7 @@ async def test_batch_from_before_a_recount_is_not_counted() -> None:
 
     tally = await settle_batch(store, SHARD, changes(key, 1, 10, at_ms=FENCE_MS - 1), NOW_MS)
 
-    assert tally == BatchTally(1, Tally(skipped=2))
+    assert tally == SettlementReport(1, RecordTotals(skipped=2))
     assert store.counter(key).eventual == 0
     assert len(store.settlements) == 1
 
@@ -321,7 +321,7 @@ async def test_batch_across_a_recount_counts_only_what_came_after_it() -> None:
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
 
-    assert tally.records == Tally(settled=2, delta=-900, skipped=2)
+    assert tally.records == RecordTotals(settled=2, delta=-900, skipped=2)
     assert store.counter(key).eventual == -900
     assert store.marks(key) == {SHARD: Mark(4, NOW_MS)}
 
@@ -338,7 +338,7 @@ async def test_old_record_amid_newer_ones_is_left_out_alone() -> None:
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
 
-    assert tally.records == Tally(settled=2, delta=101, skipped=1)
+    assert tally.records == RecordTotals(settled=2, delta=101, skipped=1)
 
 
 async def test_fence_and_mark_both_leave_out_what_they_know() -> None:
@@ -352,7 +352,7 @@ async def test_fence_and_mark_both_leave_out_what_they_know() -> None:
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
 
-    assert tally.records == Tally(settled=1, delta=1000, skipped=3)
+    assert tally.records == RecordTotals(settled=1, delta=1000, skipped=3)
     assert store.counter(key).eventual == 1000
 
 
@@ -384,4 +384,4 @@ async def test_recount_between_two_tries_is_seen_by_the_second() -> None:
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
 
-    assert tally.records == Tally(settled=1, delta=100, skipped=2)
+    assert tally.records == RecordTotals(settled=1, delta=100, skipped=2)

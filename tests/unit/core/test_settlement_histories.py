@@ -15,7 +15,7 @@ import pytest
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
-from counters.settlement import BatchTally, EntryChange, Settled, Settlement, Unsettled, settle_batch
+from counters.settlement import EntryChange, Settled, Settlement, SettlementReport, Unsettled, settle_batch
 from counters.stores.memory import MemoryStore
 from tests.support import factories
 
@@ -81,7 +81,7 @@ class History:
         self._rng = rng
         self._store = store
         self._now_ms = factories.NOW_MS
-        self._given_up: list[asyncio.Task[BatchTally]] = []
+        self._given_up: list[asyncio.Task[SettlementReport]] = []
         self._truth = {factories.counter_key(): 0 for _ in range(COUNTERS)}
         self._doomed = rng.choice(list(self._truth))
 

@@ -8,7 +8,7 @@ import pytest
 import api.sweep
 from api.settings import Settings
 from counters.engine import Engine, EngineSettings
-from counters.healing.turn import LEASE_S, Turn
+from counters.healing.turn import TURN_S, Turn
 from tests.support.engines import DEADLINE_S, virtual_clock
 from tests.support.stores import Fault, WatchedStore
 from tests.support.virtual_time import in_virtual_time
@@ -19,12 +19,12 @@ def make_turn(store: WatchedStore, seed: int) -> Turn:
 
 
 @in_virtual_time
-async def test_work_that_takes_longer_than_the_lease_is_still_done_by_one() -> None:
+async def test_work_that_takes_longer_than_the_turn_is_still_done_by_one() -> None:
     store = WatchedStore()
     async with make_turn(store, 1).take() as is_ours:
         assert is_ours
         for _ in range(10):
-            await asyncio.sleep(LEASE_S)
+            await asyncio.sleep(TURN_S)
             async with make_turn(store, 2).take() as is_others:
                 assert not is_others
 
@@ -40,12 +40,12 @@ async def test_the_next_one_has_its_turn_at_once_also_after_a_failure() -> None:
 
 
 @in_virtual_time
-async def test_the_turn_of_a_process_that_died_ends_with_its_lease() -> None:
+async def test_the_turn_of_a_process_that_died_ends_with_its_time() -> None:
     store = WatchedStore()
-    assert await store.take_lease("work", "dead", virtual_clock(), virtual_clock() + round(LEASE_S * 1000))
+    assert await store.take_turn("work", "dead", virtual_clock(), virtual_clock() + round(TURN_S * 1000))
     async with make_turn(store, 2).take() as is_ours:
         assert not is_ours
-    await asyncio.sleep(LEASE_S)
+    await asyncio.sleep(TURN_S)
     async with make_turn(store, 2).take() as is_ours:
         assert is_ours
 
@@ -54,10 +54,10 @@ async def test_the_turn_of_a_process_that_died_ends_with_its_lease() -> None:
 async def test_a_renewal_that_fails_does_not_end_the_work(caplog: pytest.LogCaptureFixture) -> None:
     store = WatchedStore()
     async with make_turn(store, 1).take():
-        store.fail("take_lease", *[Fault.THROTTLED] * 1000)
-        await asyncio.sleep(LEASE_S / 2)
+        store.fail("take_turn", *[Fault.THROTTLED] * 1000)
+        await asyncio.sleep(TURN_S / 2)
         store.faults.clear()
-        await asyncio.sleep(LEASE_S / 2)
+        await asyncio.sleep(TURN_S / 2)
         async with make_turn(store, 2).take() as is_others:
             assert not is_others
     assert "turn.not_renewed" in caplog.messages

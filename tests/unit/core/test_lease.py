@@ -11,7 +11,7 @@ from counters.engine import Engine
 from counters.errors import LimitReachedError, OverloadedError
 from counters.keys import CounterKey
 from counters.lanes.lane import LaneSettings
-from counters.lanes.lease import Stock, StockSettings
+from counters.lanes.lease import Lease, LeaseSettings
 from counters.model import Change, Changed, Refused
 from tests.support import factories
 from tests.support.callers import LATENCY_S, creates
@@ -21,11 +21,11 @@ from tests.support.stores import Fault, WatchedStore
 from tests.support.virtual_time import in_virtual_time
 
 CALLERS = 64
-LASTS_S = StockSettings().lasts_s
+LASTS_S = LeaseSettings().lasts_s
 
 
 async def make_counter(limit: int = 1_000_000) -> tuple[WatchedStore, Engine, CounterKey]:
-    """Return a store, an engine on it and a counter with room for a stock unless the limit says otherwise."""
+    """Return a store, an engine on it and a counter with room for a lease unless the limit says otherwise."""
     store = WatchedStore(LATENCY_S)
     engine = make_engine(store)
     return store, engine, await make_account(engine, limit=limit)
@@ -110,10 +110,10 @@ class TestUnderLoad:
     @in_virtual_time
     async def test_a_lane_that_used_one_up_leaves_memory_without_the_garbage_collector(self) -> None:
         store = WatchedStore(LATENCY_S)
-        engine = make_engine(store, lanes=LaneSettings(stock=StockSettings(lasts_s=0.5, size_min=1, part_of_room=1)))
+        engine = make_engine(store, lanes=LaneSettings(lease=LeaseSettings(lasts_s=0.5, size_min=1, part_of_room=1)))
         key = await make_account(engine, limit=1_000)
         await asyncio.gather(*creates(engine.entries, key, 50))
-        await engine.entries.create(key, "takes a stock")
+        await engine.entries.create(key, "takes a lease")
         await asyncio.gather(*creates(engine.entries, key, store.counter(key).best_effort - 51))
         assert store.calls["change_counter"] == 2
         lane = weakref.ref(engine._lanes.open(key))
@@ -141,7 +141,7 @@ class TestLateAnswers:
     """A flush takes effect when it was sent. Its answer may come much later: a process can stand still in between."""
 
     @in_virtual_time
-    async def test_a_stock_whose_answer_came_after_a_healing_is_not_used(self) -> None:
+    async def test_a_lease_whose_answer_came_after_a_healing_is_not_used(self) -> None:
         store = _LateAnswers(LATENCY_S)
         paused, healing = (make_engine(store, clock=virtual_clock, seed=seed) for seed in (1, 2))
         key = await make_account(paused, limit=1_000_000)
@@ -162,7 +162,7 @@ class TestLateAnswers:
         assert store.counter(key).best_effort == store.total(key)
 
     @in_virtual_time
-    async def test_while_answers_take_longer_than_a_stock_lasts_none_is_taken(self) -> None:
+    async def test_while_answers_take_longer_than_a_lease_lasts_none_is_taken(self) -> None:
         store = _LateAnswers(LATENCY_S)
         engine = make_engine(store, clock=virtual_clock)
         key = await make_account(engine, limit=1_000_000)
@@ -202,47 +202,47 @@ class TestWithoutNeed:
         assert store.counter(key).best_effort == store.total(key) == 1_000
 
 
-class TestStock:
+class TestLease:
     """How much, and until when."""
 
     @in_virtual_time
     async def test_it_suffices_for_a_while(self) -> None:
-        stock = Stock(StockSettings(lasts_s=0.1, size_min=10, part_of_room=4))
+        lease = Lease(LeaseSettings(lasts_s=0.1, size_min=10, part_of_room=4))
         unlimited = factories.counter(limit=None)
-        assert stock.wanted(unlimited, 0) == 0
-        stock.note(1_000)
-        assert stock.wanted(unlimited, 0) == 100
+        assert lease.wanted(unlimited, 0) == 0
+        lease.observe(1_000)
+        assert lease.wanted(unlimited, 0) == 100
         await asyncio.sleep(1)
-        assert 30 < stock.wanted(unlimited, 0) < 40
-        stock.restrain()
-        assert stock.wanted(unlimited, 0) == 0
+        assert 30 < lease.wanted(unlimited, 0) < 40
+        lease.restrain()
+        assert lease.wanted(unlimited, 0) == 0
 
     @in_virtual_time
     @pytest.mark.parametrize(("limit", "wanted"), [(1_000, 100), (500, 100), (340, 60), (140, 10), (139, 0), (50, 0)])
     async def test_it_is_small_beside_the_room(self, limit: int, wanted: int) -> None:
-        stock = Stock(StockSettings(lasts_s=0.1, size_min=10, part_of_room=4))
-        stock.note(1_000)
-        assert stock.wanted(factories.counter(limit=limit), 100) == wanted
+        lease = Lease(LeaseSettings(lasts_s=0.1, size_min=10, part_of_room=4))
+        lease.observe(1_000)
+        assert lease.wanted(factories.counter(limit=limit), 100) == wanted
 
     @in_virtual_time
     async def test_what_is_used_is_used_once(self) -> None:
-        stock = Stock(StockSettings())
+        lease = Lease(LeaseSettings())
         counter = factories.counter()
-        stock.put(counter, 10, asyncio.get_running_loop().time())
-        assert stock.use(11) is None
-        assert stock.use(6) is counter
-        assert stock.use(5) is None
-        assert [one.delta for one in stock.empty()] == [-4]
-        assert stock.use(1) is None
-        assert stock.empty() == []
+        lease.grant(counter, 10, asyncio.get_running_loop().time())
+        assert lease.draw(11) is None
+        assert lease.draw(6) is counter
+        assert lease.draw(5) is None
+        assert [one.delta for one in lease.give_back()] == [-4]
+        assert lease.draw(1) is None
+        assert lease.give_back() == []
 
     @in_virtual_time
     async def test_what_was_sent_long_ago_is_not_used_but_given_back(self) -> None:
-        stock = Stock(StockSettings(lasts_s=0.1))
+        lease = Lease(LeaseSettings(lasts_s=0.1))
         counter = factories.counter()
         sent_at = asyncio.get_running_loop().time()
         await asyncio.sleep(0.06)
-        assert stock.put(counter, 10, sent_at) == pytest.approx(sent_at + 0.1)
+        assert lease.grant(counter, 10, sent_at) == pytest.approx(sent_at + 0.1)
         await asyncio.sleep(0.05)
-        assert stock.use(1) is None
-        assert [(one.delta, one.epoch) for one in stock.empty()] == [(-10, counter.epoch)]
+        assert lease.draw(1) is None
+        assert [(one.delta, one.epoch) for one in lease.give_back()] == [(-10, counter.epoch)]
