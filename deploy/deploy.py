@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from deploy import registry
 from deploy.cloud import Cloud
 from deploy.infra import Outputs, Terraform, endpoint_of, image_arguments, open_terraform, variables_of
-from deploy.rollout import Service, wait_for_rollout
+from deploy.rollout import EcsService, wait_for_rollout
 from deploy.smoke import Address, smoke_test
 from stack.docker_engine import require_engine
 from stack.errors import StackError
@@ -157,7 +157,7 @@ class Deployment:
         if outputs.service_name is None or outputs.task_definition is None:
             raise StackError("Terraform has made no service.")
         _say("Waiting for the service ...")
-        service = Service(outputs.cluster_name, outputs.service_name)
+        service = EcsService(outputs.cluster_name, outputs.service_name)
         wait_for_rollout(
             self._cloud.ecs(outputs.region), service, outputs.task_definition, lambda text: _say(f"  {text}")
         )

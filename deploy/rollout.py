@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _EVENTS: Final = 3
 
 
-class Service(NamedTuple):
+class EcsService(NamedTuple):
     """A service of ECS.
 
     Attributes:
@@ -43,7 +43,7 @@ class Patience(NamedTuple):
 
 def wait_for_rollout(
     client: ECSClient,
-    service: Service,
+    service: EcsService,
     task_definition: str,
     say: Callable[[str], None],
     patience: Patience | None = None,

@@ -10,7 +10,7 @@ from load.compare.baselines import layout
 from load.server import ENGINE
 from stack import aws
 from stack.harness.history import Recorder
-from stack.harness.ledger import Table
+from stack.harness.ledger import TableReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class WatchedTable:
         self._strategy = strategy
         self._table = table
         self._client = aws.dynamodb_client(endpoint)
-        self._recorder = Recorder(Table(endpoint, table))
+        self._recorder = Recorder(TableReader(endpoint, table))
 
     def count(self, account_id: str) -> int:
         """Return what the strategy says is exact, perhaps a moment late."""

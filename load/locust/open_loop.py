@@ -24,7 +24,7 @@ from load.accounts import UNLIMITED, Accounts, AccountsError
 from load.locust.arrivals import PATIENCE_S, Arrival, Arrivals, Loop, Schedule, Timing
 from load.locust.options import P99_MS_MAX, LoadOptions, OptionError, add_options, read_options
 from load.locust.skew import ZipfChoice
-from load.locust.thresholds import Measured, Pace, to_lines
+from load.locust.thresholds import ArrivalRate, LoadFigures, to_lines
 
 CREATE: Final = "create"
 REFUSED: Final = "create at the limit"
@@ -62,10 +62,10 @@ class Run:
         self.accounts = Accounts(environment.host or "")
         self.account_ids = self.accounts.make(self.plan.accounts, self.plan.limit)
         self.choice = ZipfChoice(self.account_ids, options.zipf_exponent, options.seed)
-        self.measured: dict[str, Measured] = defaultdict(Measured)
+        self.measured: dict[str, LoadFigures] = defaultdict(LoadFigures)
         self.created = 0
         self.arrivals: Arrivals | None = None
-        self.pace: Pace | None = None
+        self.pace: ArrivalRate | None = None
         self.started, self.closed = Event(), Event()
 
     def start(self) -> None:
@@ -80,7 +80,7 @@ class Run:
             now_s = time.perf_counter()
             # What became due a moment ago may still be under way.
             allowed_s = self.thresholds.p99_ms_max / 1000
-            self.pace = Pace(self.arrivals.count_due(now_s - allowed_s), self.arrivals.served)
+            self.pace = ArrivalRate(self.arrivals.count_due(now_s - allowed_s), self.arrivals.served)
             self.arrivals.close(now_s)
         self.closed.set()
         self.started.set()

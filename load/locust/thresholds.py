@@ -8,7 +8,7 @@ from typing import NamedTuple
 from load.locust.arrivals import Timing
 
 
-class Measured:
+class LoadFigures:
     """All that is known of one kind of request: how often it failed, and three times in milliseconds each."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def _percentile(values: "array[float]", share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-class Pace(NamedTuple):
+class ArrivalRate(NamedTuple):
     """How the load kept its schedule.
 
     Attributes:
@@ -72,7 +72,7 @@ class Thresholds(NamedTuple):
     error_share_max: float
     rate_share_min: float
 
-    def check(self, measured: Mapping[str, Measured], pace: Pace | None) -> Iterator[str]:
+    def check(self, measured: Mapping[str, LoadFigures], pace: ArrivalRate | None) -> Iterator[str]:
         """Yield a line for each threshold that was not kept.
 
         Args:
@@ -96,7 +96,7 @@ class Thresholds(NamedTuple):
             yield f"{served} were served in time, under {self.rate_share_min:.0%}"
 
 
-def to_lines(measured: Mapping[str, Measured]) -> list[str]:
+def to_lines(measured: Mapping[str, LoadFigures]) -> list[str]:
     """Return what was measured as a table; times in milliseconds."""
     header = ("", "requests", "failed", "p50", "p99", "max", "service p50", "service p99", "wait p99")
     rows = [

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from load.model.check import check
-from load.model.questions import Findings, Question, Report, questions, to_markdown
+from load.model.questions import Findings, ModelReport, Question, questions, to_markdown
 from load.model.run import run
 from stack.paths import ROOT
 
@@ -29,7 +29,7 @@ def main() -> None:
         _hush_engine()
         print(check())
     else:
-        _write(Report(arguments.seed, tuple(_show(question) for question in questions(arguments.seed))), JSON_FILE)
+        _write(ModelReport(arguments.seed, tuple(_show(question) for question in questions(arguments.seed))), JSON_FILE)
 
 
 def answer(question: Question) -> Findings:
@@ -54,7 +54,7 @@ def _hush_engine() -> None:
     logging.getLogger("counters").setLevel(logging.ERROR)
 
 
-def _write(report: Report, path: Path) -> None:
+def _write(report: ModelReport, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 

@@ -12,7 +12,7 @@ from typing import Final
 from counters import keys
 from counters.keys import CounterKey, PrimaryKey
 from load.model.assumptions import Call
-from load.model.client import Client
+from load.model.client import ModelClient
 from load.model.table import ConflictError, ThrottledError
 
 SHARDS: Final = 10
@@ -30,7 +30,7 @@ class LimitError(Exception):
 class Baseline:
     """What the ways have in common: a client with the SDK's retries, and where entries go."""
 
-    def __init__(self, client: Client, limit: int, slots: int) -> None:
+    def __init__(self, client: ModelClient, limit: int, slots: int) -> None:
         self._client = client
         self._table = client.table
         self._counts = client.table.counts
@@ -91,7 +91,7 @@ class Baseline:
         await self._send(Call.PUT, effect)
 
 
-class Transactional(Baseline):
+class ModelTransactional(Baseline):
     """One transaction for each create: count one up if there is room, and put the entry. The SDK does not repeat it."""
 
     _ATTEMPTS = 1
@@ -123,13 +123,13 @@ class Transactional(Baseline):
                 return
 
 
-class RetriedTransactional(Transactional):
+class RetriedTransactional(ModelTransactional):
     """The same, sent up to five times by the application, with exponential waits from 50 ms and full jitter."""
 
     _ATTEMPTS = _OWN_ATTEMPTS
 
 
-class Conditional(Baseline):
+class ModelConditional(Baseline):
     """Count one up if there is room, and put the entry; if that fails, count one down, as far as that works."""
 
     async def create(self, key: CounterKey) -> None:
@@ -156,7 +156,7 @@ class AtomicUpdate(Baseline):
         await self._add(counter, 1)
 
 
-class Sharded(Baseline):
+class ModelSharded(Baseline):
     """The same with ten counters for one: all are read, one of them is counted up. It may go over the limit."""
 
     async def create(self, key: CounterKey) -> None:

@@ -26,7 +26,7 @@ from counters.stores.port import Store
 from load.model.assumptions import FULL_BATCH_ITEMS, Call, Cost, CpuCosts
 from load.model.client import Trip
 from load.model.run import run
-from load.model.scenario import Result, Scenario, Strategy
+from load.model.scenario import ModelStrategy, Scenario, ScenarioResult
 from load.usage import Meter
 from stack import aws
 from stack.emulators import ministack
@@ -119,7 +119,13 @@ async def _measure(table: str) -> str:
     cpu = CpuCosts(request_ms=request_ms, call=Cost(update.client_ms), batch=_line(single.client_ms, full.client_ms))
     server = Cost(update.server_ms), _line(single.server_ms, full.server_ms)
     scenario = Scenario(
-        strategy=Strategy.STRICT, processes=1, slots=SLOTS, callers=CALLERS, warm_up_s=1.0, window_s=ROUND_S, cpu=cpu
+        strategy=ModelStrategy.STRICT,
+        processes=1,
+        slots=SLOTS,
+        callers=CALLERS,
+        warm_up_s=1.0,
+        window_s=ROUND_S,
+        cpu=cpu,
     )
     # In a thread, as virtual time needs an event loop of its own.
     modelled = await asyncio.to_thread(run, scenario, lambda _: EmulatorNetwork(*server))
@@ -207,7 +213,7 @@ def _line(single_ms: float, full_ms: float) -> Cost:
     return Cost(single_ms - item_ms, item_ms)
 
 
-def _to_markdown(request_ms: float, probes: Sequence[Probe], measured: Speed, modelled: Result) -> str:
+def _to_markdown(request_ms: float, probes: Sequence[Probe], measured: Speed, modelled: ScenarioResult) -> str:
     names = ("UpdateItem", "BatchWriteItem of 1", f"BatchWriteItem of {FULL_BATCH_ITEMS}")
     lines = ["| one at a time | client, ms of processor | emulator, ms |", "| --- | --- | --- |"]
     lines.append(f"| a create, less its calls | {request_ms:.3f} | |")

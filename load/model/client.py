@@ -6,7 +6,7 @@ from random import Random
 from typing import NamedTuple, Protocol, TypeVar
 
 from load.model.assumptions import Call, CpuCosts, latency_of
-from load.model.table import Table
+from load.model.table import ModelTable
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Trip(NamedTuple):
     answered_at: float
 
 
-class Network(Protocol):
+class ModelNetwork(Protocol):
     """How long calls take."""
 
     def trip(self, call: Call, items: int, sent_at: float) -> Trip:
@@ -65,7 +65,7 @@ class Core:
             await sleep_until(self.book(work_s))
 
 
-class Client:
+class ModelClient:
     """What a process sends its requests with. It repeats nothing.
 
     Attributes:
@@ -75,7 +75,7 @@ class Client:
         random: Source of the process's randomness.
     """
 
-    def __init__(self, table: Table, network: Network, cpu: CpuCosts, random: Random) -> None:
+    def __init__(self, table: ModelTable, network: ModelNetwork, cpu: CpuCosts, random: Random) -> None:
         self.table = table
         self.core = Core()
         self.cpu = cpu

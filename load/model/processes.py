@@ -13,16 +13,16 @@ from counters.model import Account, Counter, Enforcement
 from load.model.baselines import (
     AtomicUpdate,
     Baseline,
-    Conditional,
     LimitError,
+    ModelConditional,
+    ModelSharded,
+    ModelTransactional,
     RetriedTransactional,
-    Sharded,
-    Transactional,
 )
-from load.model.client import Client
-from load.model.scenario import ENGINE, Scenario, Strategy
+from load.model.client import ModelClient
+from load.model.scenario import ENGINE, ModelStrategy, Scenario
 from load.model.store import ModelStore
-from load.model.table import Table
+from load.model.table import ModelTable
 
 RETRY_AFTER_S: Final = 1.0
 """How long a caller waits after an error: what the API asks for."""
@@ -31,18 +31,18 @@ _EPOCH_MS: Final = 1_790_000_000_000
 _START_S: Final = 0.1
 """Callers start within this time, so that they do not march in step."""
 
-_BASELINES: Final[dict[Strategy, type[Baseline]]] = {
-    Strategy.TRANSACTIONAL: Transactional,
-    Strategy.RETRIED_TRANSACTIONAL: RetriedTransactional,
-    Strategy.CONDITIONAL: Conditional,
-    Strategy.ATOMIC_UPDATE: AtomicUpdate,
-    Strategy.SHARDED: Sharded,
+_BASELINES: Final[dict[ModelStrategy, type[Baseline]]] = {
+    ModelStrategy.TRANSACTIONAL: ModelTransactional,
+    ModelStrategy.RETRIED_TRANSACTIONAL: RetriedTransactional,
+    ModelStrategy.CONDITIONAL: ModelConditional,
+    ModelStrategy.ATOMIC_UPDATE: AtomicUpdate,
+    ModelStrategy.SHARDED: ModelSharded,
 }
 
 Create: TypeAlias = Callable[[CounterKey], Awaitable[object]]
 
 
-class Process:
+class ModelProcess:
     """One API process and its tally.
 
     Attributes:
@@ -52,7 +52,7 @@ class Process:
         errors: Creates that got neither a yes nor a no.
     """
 
-    def __init__(self, client: Client, create: Create) -> None:
+    def __init__(self, client: ModelClient, create: Create) -> None:
         self.client = client
         self._create = create
         self.latencies_s: list[float] = []
@@ -97,7 +97,7 @@ class Process:
             task.add_done_callback(under_way.discard)
 
 
-class Accounts:
+class ModelAccounts:
     """The accounts of a run, and which of them the next create is on."""
 
     def __init__(self, scenario: Scenario) -> None:
@@ -110,9 +110,9 @@ class Accounts:
             return lambda: self.keys[0]
         return lambda: random.choices(self.keys, cum_weights=self._weights)[0]
 
-    async def store(self, table: Table, scenario: Scenario) -> None:
+    async def store(self, table: ModelTable, scenario: Scenario) -> None:
         """Put them into the table, free of charge."""
-        enforcement = Enforcement.HYBRID if scenario.strategy is Strategy.HYBRID else Enforcement.STRICT
+        enforcement = Enforcement.HYBRID if scenario.strategy is ModelStrategy.HYBRID else Enforcement.STRICT
         for key in self.keys:
             account = Account(id=key.account_id, username="model", created_at_ms=_EPOCH_MS)
             counter = Counter(
@@ -125,10 +125,10 @@ class Accounts:
             await table.memory.create_account(account, counter)
 
 
-def make_process(client: Client, scenario: Scenario) -> Process:
+def make_process(client: ModelClient, scenario: Scenario) -> ModelProcess:
     """Return a process that keeps the limit in the scenario's way."""
     if scenario.strategy not in ENGINE:
-        return Process(client, _BASELINES[scenario.strategy](client, scenario.limit, scenario.slots).create)
+        return ModelProcess(client, _BASELINES[scenario.strategy](client, scenario.limit, scenario.slots).create)
     settings = EngineSettings(services_slots=scenario.slots)
     engine = Engine(ModelStore(client), clock=_now_ms, random=client.random, settings=settings)
 
@@ -136,7 +136,7 @@ def make_process(client: Client, scenario: Scenario) -> Process:
         entry_id = f"{client.random.getrandbits(64):x}" if scenario.own_ids else None
         return engine.entries.create(key, "model", entry_id)
 
-    return Process(client, create)
+    return ModelProcess(client, create)
 
 
 def _now_ms() -> int:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from load.model.assumptions import NO_CPU, SPLIT_AFTER_S
-from load.model.scenario import ENGINE, Result, Scenario, Strategy
+from load.model.scenario import ENGINE, ModelStrategy, Scenario, ScenarioResult
 
 PROCESSES: Final = (1, 10, 50, 200)
 
@@ -46,10 +46,10 @@ class Findings(msgspec.Struct, frozen=True):
     """
 
     title: str
-    results: tuple[Result, ...]
+    results: tuple[ScenarioResult, ...]
 
 
-class Report(msgspec.Struct, frozen=True):
+class ModelReport(msgspec.Struct, frozen=True):
     """All that one run of the model found, for whoever draws it."""
 
     seed: int
@@ -83,7 +83,7 @@ def _saturated(seed: int) -> list[Scenario]:
             window_s=0.4 if strategy in ENGINE else 2.0,
             seed=seed,
         )
-        for strategy in Strategy
+        for strategy in ModelStrategy
         for processes in PROCESSES
     ]
 
@@ -99,7 +99,7 @@ def _same_rate(seed: int) -> list[Scenario]:
             window_s=2.0,
             seed=seed,
         )
-        for strategy in Strategy
+        for strategy in ModelStrategy
         for processes in PROCESSES
     ]
 
@@ -107,7 +107,7 @@ def _same_rate(seed: int) -> list[Scenario]:
 def _one_slot(seed: int) -> list[Scenario]:
     return [
         Scenario(
-            strategy=Strategy.STRICT,
+            strategy=ModelStrategy.STRICT,
             processes=processes,
             rate_per_s=rate_per_s,
             # Longer than the deadline: by then overload shows in all that it does.
@@ -123,7 +123,7 @@ def _one_slot(seed: int) -> list[Scenario]:
 def _by_slots(seed: int) -> list[Scenario]:
     return [
         Scenario(
-            strategy=Strategy.STRICT,
+            strategy=ModelStrategy.STRICT,
             processes=10,
             slots=slots,
             rate_per_s=_SAME_RATE_PER_S,
@@ -138,7 +138,7 @@ def _by_slots(seed: int) -> list[Scenario]:
 def _split(seed: int) -> list[Scenario]:
     return [
         Scenario(
-            strategy=Strategy.STRICT,
+            strategy=ModelStrategy.STRICT,
             processes=2,
             callers=_CALLERS // 2,
             own_ids=True,
@@ -153,7 +153,7 @@ def _split(seed: int) -> list[Scenario]:
 def _many_accounts(seed: int) -> list[Scenario]:
     by_processes = [
         Scenario(
-            strategy=Strategy.STRICT,
+            strategy=ModelStrategy.STRICT,
             processes=processes,
             accounts=_ACCOUNTS,
             callers=_CALLERS,
@@ -165,7 +165,7 @@ def _many_accounts(seed: int) -> list[Scenario]:
     ]
     a_million = [
         Scenario(
-            strategy=Strategy.STRICT,
+            strategy=ModelStrategy.STRICT,
             processes=max(PROCESSES),
             accounts=_ACCOUNTS,
             skew=skew,
@@ -180,7 +180,7 @@ def _many_accounts(seed: int) -> list[Scenario]:
     return by_processes + a_million
 
 
-_COLUMNS: Final[Mapping[str, Callable[[Result], str]]] = {
+_COLUMNS: Final[Mapping[str, Callable[[ScenarioResult], str]]] = {
     "": lambda one: one.scenario.strategy,
     "load": lambda one: _load(one.scenario),
     "processes": lambda one: f"{one.scenario.processes}",

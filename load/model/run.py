@@ -5,15 +5,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from random import Random
 
-from load.model.client import AwsNetwork, Client, Network
-from load.model.processes import Accounts, Process, make_process
-from load.model.scenario import Result, Scenario
+from load.model.client import AwsNetwork, ModelClient, ModelNetwork
+from load.model.processes import ModelAccounts, ModelProcess, make_process
+from load.model.scenario import Scenario, ScenarioResult
 from load.model.stream import settle
-from load.model.table import Table, Usage
+from load.model.table import ModelTable, ModelUsage
 from stack.harness.virtual_time import run_in_virtual_time
 
 
-def run(scenario: Scenario, network: Callable[[Random], Network] = AwsNetwork) -> Result:
+def run(scenario: Scenario, network: Callable[[Random], ModelNetwork] = AwsNetwork) -> ScenarioResult:
     """Run a scenario in virtual time; the same scenario has the same result every time.
 
     Args:
@@ -23,13 +23,13 @@ def run(scenario: Scenario, network: Callable[[Random], Network] = AwsNetwork) -
     return run_in_virtual_time(_run(scenario, network))
 
 
-async def _run(scenario: Scenario, make_network: Callable[[Random], Network]) -> Result:
-    table = Table()
-    accounts = Accounts(scenario)
+async def _run(scenario: Scenario, make_network: Callable[[Random], ModelNetwork]) -> ScenarioResult:
+    table = ModelTable()
+    accounts = ModelAccounts(scenario)
     await accounts.store(table, scenario)
     network = make_network(_random(scenario, "network"))
     clients = [
-        Client(table, network, scenario.cpu, _random(scenario, f"process {number}"))
+        ModelClient(table, network, scenario.cpu, _random(scenario, f"process {number}"))
         for number in range(scenario.processes)
     ]
     processes = [make_process(client, scenario) for client in clients]
@@ -53,7 +53,7 @@ def _random(scenario: Scenario, purpose: str) -> Random:
     return Random(f"{scenario.seed} {purpose}")  # noqa: S311 - the same seed must do the same
 
 
-def _load(process: Process, accounts: Accounts, scenario: Scenario) -> list[Coroutine[None, None, None]]:
+def _load(process: ModelProcess, accounts: ModelAccounts, scenario: Scenario) -> list[Coroutine[None, None, None]]:
     pick = accounts.picker(process.client.random)
     if scenario.callers:
         return [process.call(pick) for _ in range(scenario.callers)]
@@ -70,13 +70,15 @@ async def _end() -> None:
         running = asyncio.all_tasks() - {asyncio.current_task()}
 
 
-def _result(scenario: Scenario, processes: Sequence[Process], usage: Usage, worked_s: float, overshoot: int) -> Result:
+def _result(
+    scenario: Scenario, processes: Sequence[ModelProcess], usage: ModelUsage, worked_s: float, overshoot: int
+) -> ScenarioResult:
     latencies_s = sorted(latency_s for process in processes for latency_s in process.latencies_s)
     created = len(latencies_s)
     errors = sum(process.errors for process in processes)
     answers = created + errors + sum(process.refused for process in processes)
     fewest = min(len(process.latencies_s) for process in processes)
-    return Result(
+    return ScenarioResult(
         scenario=scenario,
         creates_per_s=created / scenario.window_s,
         p50_ms=_share_ms(latencies_s, 0.5),

@@ -12,7 +12,7 @@ PROCESSES_MAX: Final = 200
 RATE_PER_S_MAX: Final = 1_000_000.0
 
 
-class Strategy(StrEnum):
+class ModelStrategy(StrEnum):
     """A way to keep a limit."""
 
     STRICT = "strict"
@@ -24,7 +24,7 @@ class Strategy(StrEnum):
     SHARDED = "sharded, N=10"
 
 
-ENGINE: Final = frozenset({Strategy.STRICT, Strategy.HYBRID})
+ENGINE: Final = frozenset({ModelStrategy.STRICT, ModelStrategy.HYBRID})
 """Those that are the real engine."""
 
 
@@ -50,7 +50,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         ValueError: A value out of its bounds, which it names.
     """
 
-    strategy: Strategy
+    strategy: ModelStrategy
     processes: int
     slots: int = 1
     accounts: int = 1
@@ -76,7 +76,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("either callers or rate_per_s must be given, and not both")
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run measured in its window.
 
     Attributes:

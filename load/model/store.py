@@ -9,7 +9,7 @@ from counters.keys import CounterKey
 from counters.model import Change, Changed, Counter, Entry, Refused
 from counters.stores.memory import MemoryStore
 from load.model.assumptions import Call
-from load.model.client import Client
+from load.model.client import ModelClient
 
 _CRC_RANGE: Final = 2.0**32
 
@@ -17,7 +17,7 @@ _CRC_RANGE: Final = 2.0**32
 class ModelStore(MemoryStore):
     """One process's store. What creates need takes time and units; what only prepares a run is free."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ModelClient) -> None:
         super().__init__()
         self._client = client
         self._table = client.table

@@ -6,13 +6,13 @@ from typing import Final
 from counters import keys
 from counters.keys import CounterKey
 from load.model.assumptions import POLLS_PER_S
-from load.model.table import Table, ThrottledError
+from load.model.table import ModelTable, ThrottledError
 
 _PHASES: Final = 10
 """Shards are polled at different times."""
 
 
-async def settle(table: Table) -> None:
+async def settle(table: ModelTable) -> None:
     """Settle for ever: for each slot of a ledger with new entries one write to its counter in each poll.
 
     Each slot is a shard of the stream. What is throttled is settled by a later poll.
@@ -24,7 +24,7 @@ async def settle(table: Table) -> None:
                 _settle_slot(table, key, slot)
 
 
-def _settle_slot(table: Table, key: CounterKey, slot: int) -> None:
+def _settle_slot(table: ModelTable, key: CounterKey, slot: int) -> None:
     try:
         table.write(keys.counter_key(key))
     except ThrottledError:

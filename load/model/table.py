@@ -21,7 +21,7 @@ class ConflictError(NotAppliedError):
     """The item is part of a transaction that is under way."""
 
 
-class Usage(msgspec.Struct, kw_only=True):
+class ModelUsage(msgspec.Struct, kw_only=True):
     """What was asked of a table.
 
     Attributes:
@@ -47,12 +47,12 @@ class Usage(msgspec.Struct, kw_only=True):
         """The bill, at on-demand prices."""
         return self.write_units * WRITE_DOLLARS + self.read_units * READ_DOLLARS
 
-    def since(self, earlier: "Usage") -> "Usage":
+    def since(self, earlier: "ModelUsage") -> "ModelUsage":
         """Return what came on top of an earlier reading."""
-        return Usage(**{name: getattr(self, name) - getattr(earlier, name) for name in self.__struct_fields__})
+        return ModelUsage(**{name: getattr(self, name) - getattr(earlier, name) for name in self.__struct_fields__})
 
 
-class Table:
+class ModelTable:
     """A table that all processes share.
 
     Attributes:
@@ -68,7 +68,7 @@ class Table:
         self.counts: dict[str, int] = {}
         self.entries: Counter[CounterKey] = Counter()
         self.unsettled: dict[tuple[CounterKey, int], None] = {}
-        self.usage = Usage()
+        self.usage = ModelUsage()
         self._partitions = Partitions()
         self._in_transaction: set[PrimaryKey] = set()
 

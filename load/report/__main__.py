@@ -16,7 +16,7 @@ import msgspec
 from load.compare.__main__ import compare
 from load.compare.phases import Sizes
 from load.model.__main__ import answer
-from load.model.questions import SAME_RATE, SATURATED, Question, Report, questions
+from load.model.questions import SAME_RATE, SATURATED, ModelReport, Question, questions
 from load.report.images import write_images
 from load.report.measured import BURST_FILE, COMPARE_FILE, MODEL_FILE, MeasuredError, Recording, read, write
 from load.report.page import to_html
@@ -78,13 +78,13 @@ def _record(seconds: float) -> Recording:
     return Recording.of(record_burst(seconds), started_at)
 
 
-def _model(*, quick: bool) -> Report:
+def _model(*, quick: bool) -> ModelReport:
     asked = (
         [_shorten(one) for one in questions(_SEED) if one.title in {SATURATED, SAME_RATE}]
         if quick
         else questions(_SEED)
     )
-    return Report(_SEED, tuple(map(answer, asked)))
+    return ModelReport(_SEED, tuple(map(answer, asked)))
 
 
 def _shorten(question: Question) -> Question:

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from load.compare.results import Comparison
-from load.model.questions import SAME_RATE, SATURATED, Report
-from load.model.scenario import Result
+from load.model.questions import SAME_RATE, SATURATED, ModelReport
+from load.model.scenario import ScenarioResult
 from load.targets.settling import Burst
 
 COMPARE_FILE: Final = "compare.json"
@@ -73,8 +73,8 @@ class Measured(NamedTuple):
     comparison: Comparison
     recording: Recording
     seed: int
-    saturated: tuple[Result, ...]
-    same_rate: tuple[Result, ...]
+    saturated: tuple[ScenarioResult, ...]
+    same_rate: tuple[ScenarioResult, ...]
 
 
 def write(folder: Path, name: str, figures: msgspec.Struct) -> None:
@@ -96,7 +96,7 @@ def read(folder: Path) -> Measured:
     if not recording.burst.samples:
         raise _useless(folder / BURST_FILE, "it has no samples")
     path = folder / MODEL_FILE
-    model = _read(path, Report)
+    model = _read(path, ModelReport)
     tables = {table.title: table.results for table in model.tables}
     for title in (SATURATED, SAME_RATE):
         if not tables.get(title):

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from load.model.scenario import ENGINE, Result, Strategy
+from load.model.scenario import ENGINE, ModelStrategy, ScenarioResult
 from load.report.style import line_of, log_numbers, new_figure, plain_numbers, short
 
 
-def plot_scaling(saturated: Sequence[Result]) -> Figure:
+def plot_scaling(saturated: Sequence[ScenarioResult]) -> Figure:
     """Draw creates a second, and the share of errors, by processes whose callers never pause."""
     figure, (speed, errors) = new_figure(_scaling_title(saturated), 2, 3.9)
     _lines(speed, saturated, lambda one: one.creates_per_s)
@@ -22,10 +22,10 @@ def plot_scaling(saturated: Sequence[Result]) -> Figure:
     return figure
 
 
-def _scaling_title(results: Sequence[Result]) -> str:
+def _scaling_title(results: Sequence[ScenarioResult]) -> str:
     most = max(one.scenario.processes for one in results)
     at_most = [one for one in results if one.scenario.processes == most]
-    strict = [one for one in at_most if one.scenario.strategy is Strategy.STRICT]
+    strict = [one for one in at_most if one.scenario.strategy is ModelStrategy.STRICT]
     others = [one for one in at_most if one.scenario.strategy not in ENGINE]
     if not strict or not others:
         return "Modelled: one hot counter, by processes"
@@ -36,7 +36,7 @@ def _scaling_title(results: Sequence[Result]) -> str:
     )
 
 
-def plot_same_rate(same_rate: Sequence[Result]) -> Figure:
+def plot_same_rate(same_rate: Sequence[ScenarioResult]) -> Figure:
     """Draw what is served, how late, and what it costs, when one rate is spread over more and more processes."""
     figure, (served, late, cost) = new_figure(_same_rate_title(same_rate), 3, 3.9)
     _lines(served, same_rate, lambda one: one.creates_per_s)
@@ -53,8 +53,8 @@ def plot_same_rate(same_rate: Sequence[Result]) -> Figure:
     return figure
 
 
-def _same_rate_title(results: Sequence[Result]) -> str:
-    strict = [one for one in results if one.scenario.strategy is Strategy.STRICT]
+def _same_rate_title(results: Sequence[ScenarioResult]) -> str:
+    strict = [one for one in results if one.scenario.strategy is ModelStrategy.STRICT]
     if not strict:
         return "Modelled: one hot counter, the same rate however many processes"
     dollars = [one.dollars_per_million for one in strict]
@@ -65,7 +65,7 @@ def _same_rate_title(results: Sequence[Result]) -> str:
     )
 
 
-def _lines(axes: Axes, results: Sequence[Result], value: Callable[[Result], float]) -> None:
+def _lines(axes: Axes, results: Sequence[ScenarioResult], value: Callable[[ScenarioResult], float]) -> None:
     """Draw one line a strategy; where nothing was created there is nothing to draw."""
     processes = sorted({one.scenario.processes for one in results})
     for strategy in dict.fromkeys(str(one.scenario.strategy) for one in results):
@@ -88,7 +88,7 @@ def _lines(axes: Axes, results: Sequence[Result], value: Callable[[Result], floa
     axes.set_xlabel("API processes")
 
 
-def _log_scale(axes: Axes, results: Sequence[Result]) -> None:
+def _log_scale(axes: Axes, results: Sequence[ScenarioResult]) -> None:
     """Make the vertical axis logarithmic, which it can only be when there is something to draw."""
     if any(one.creates_per_s > 0 for one in results):
         axes.set_yscale("log")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from load.model.assumptions import WRITE_UNITS_PER_S
 from load.report import style
-from load.report.sections import Section, Table
+from load.report.sections import FigureTable, Section
 
 _VARIABLES: Final[Mapping[str, str]] = {
     style.INK: "var(--ink)",
@@ -111,7 +111,7 @@ def to_svg(figure: Figure, name: str) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
 
 
-def _table(table: Table) -> str:
+def _table(table: FigureTable) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.header)
     rows = "".join(_row(cells) for cells in table.rows)
     return f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>'

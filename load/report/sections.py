@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from load.compare.results import Comparison, Summary
 from load.model.assumptions import READ_DOLLARS, WRITE_DOLLARS, WRITE_UNITS_PER_S
-from load.model.scenario import Result
+from load.model.scenario import ScenarioResult
 from load.report.costs import MILLION, bill_of
 from load.report.measured import Measured, Recording
 from load.report.model_plots import plot_same_rate, plot_scaling
@@ -17,7 +17,7 @@ from load.targets.settling import CONNECTIONS
 _SAMPLES_SHOWN: Final = 20
 
 
-class Table(NamedTuple):
+class FigureTable(NamedTuple):
     """Figures to read.
 
     Attributes:
@@ -48,7 +48,7 @@ class Section(NamedTuple):
     text: str
     conditions: str
     figure: Figure
-    table: Table
+    table: FigureTable
 
 
 def sections(measured: Measured) -> list[Section]:
@@ -142,7 +142,7 @@ def _burst(recording: Recording) -> Section:
         f"settled from the stream. {burst.created} creates in {burst.ended_at_s:.2f} s.",
         conditions=_where(recording),
         figure=plot_burst(burst),
-        table=Table(
+        table=FigureTable(
             ("at s", "best_effort", "eventual", "between them"),
             [
                 (f"{one.at_s:.2f}", str(one.best_effort), str(one.eventual), str(one.best_effort - one.eventual))
@@ -198,15 +198,15 @@ def _where(run: Comparison | Recording) -> str:
     )
 
 
-def _summary_table(comparison: Comparison, *columns: tuple[str, Callable[[Summary], str]]) -> Table:
-    return Table(
+def _summary_table(comparison: Comparison, *columns: tuple[str, Callable[[Summary], str]]) -> FigureTable:
+    return FigureTable(
         ("strategy", *(name for name, _ in columns)),
         [(row.strategy, *(cell(row) for _, cell in columns)) for row in summaries(comparison)],
     )
 
 
-def _model_table(results: Sequence[Result]) -> Table:
-    columns: Sequence[tuple[str, Callable[[Result], str]]] = (
+def _model_table(results: Sequence[ScenarioResult]) -> FigureTable:
+    columns: Sequence[tuple[str, Callable[[ScenarioResult], str]]] = (
         ("strategy", lambda one: str(one.scenario.strategy)),
         ("processes", lambda one: str(one.scenario.processes)),
         ("creates/s", lambda one: f"{one.creates_per_s:.0f}"),
@@ -217,4 +217,4 @@ def _model_table(results: Sequence[Result]) -> Table:
         ("read units/create", lambda one: f"{one.read_units:.2f}"),
         ("$ a million creates", lambda one: f"{one.dollars_per_million:.2f}"),
     )
-    return Table([name for name, _ in columns], [[cell(one) for _, cell in columns] for one in results])
+    return FigureTable([name for name, _ in columns], [[cell(one) for _, cell in columns] for one in results])

@@ -24,7 +24,7 @@ _HEAD: Final = b"HTTP/1.1 %d OK\r\nContent-Type: application/x-amz-json-1.0\r\nC
 _UNKNOWN: Final = b'{"__type":"com.amazonaws.dynamodb.v20120810#UnknownOperationException"}'
 
 
-class Table:
+class StandInTable:
     """The items of all tables, by key."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def _key(item: Item) -> tuple[str, str]:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: StandInTable) -> None:
         self._table = table
         self._parser = httptools.HttpRequestParser(self)
         self._operation = ""
@@ -93,7 +93,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def _serve(port: int) -> None:
-    table = Table()
+    table = StandInTable()
     server = await asyncio.get_running_loop().create_server(lambda: _Connection(table), LOOPBACK, port)
     await server.serve_forever()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_dynamodbstreams.type_defs import AttributeValueTypeDef, RecordTypeDef
 
-    from stack.harness.ledger import Table
+    from stack.harness.ledger import TableReader
 
 _RECORDS_MAX: Final = 1000
 
@@ -60,7 +60,7 @@ class Past(NamedTuple):
 class Recorder:
     """Reads what is written to a table from now on."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: TableReader) -> None:
         self._streams = aws.streams_client(table.endpoint)
         self._iterator = _start(self._streams, table)
         self._records: list[RecordTypeDef] = []
@@ -79,7 +79,7 @@ class Recorder:
                 return self._records
 
 
-def _start(streams: DynamoDBStreamsClient, table: Table) -> str:
+def _start(streams: DynamoDBStreamsClient, table: TableReader) -> str:
     """Return where the next record will be."""
     arn = aws.dynamodb_client(table.endpoint).describe_table(TableName=table.name)["Table"]["LatestStreamArn"]
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]

@@ -19,7 +19,7 @@ class Counters(NamedTuple):
     eventual: int
 
 
-class Table(NamedTuple):
+class TableReader(NamedTuple):
     """A table, for checks from outside.
 
     Attributes:

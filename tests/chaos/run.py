@@ -16,12 +16,12 @@ from typing import Final
 from stack.emulators import ministack
 from stack.harness.client import Outcome
 from stack.harness.faults import fault_injector
-from stack.harness.ledger import Table
+from stack.harness.ledger import TableReader
 from stack.network import free_port, url_of
 from stack.provision import provision
 from stack.system import DEFAULT_TABLE
 from tests.chaos.clients import NO_ANSWER
-from tests.chaos.storm import Report, run_storm
+from tests.chaos.storm import StormReport, run_storm
 from tests.chaos.throttle import Throttled, run_throttled
 
 _SECONDS: Final = 60.0
@@ -38,7 +38,7 @@ def main() -> int:
         stack.enter_context(ministack(port, logs / "ministack.log"))
         provision(url_of(port), DEFAULT_TABLE)
         injector = stack.enter_context(fault_injector(url_of(port), logs))
-        table = Table(url_of(port), DEFAULT_TABLE)
+        table = TableReader(url_of(port), DEFAULT_TABLE)
         report = run_storm(injector, table, logs, seconds)
         throttled = run_throttled(injector, table, logs, _THROTTLED_S)
     print(storm_to_markdown(report, seconds), throttled_to_markdown(throttled), sep="\n\n")
@@ -51,7 +51,7 @@ def main() -> int:
     return 0
 
 
-def storm_to_markdown(report: Report, seconds: float) -> str:
+def storm_to_markdown(report: StormReport, seconds: float) -> str:
     """Return what the storm showed as tables."""
     statuses = Counter(answer.status for answer in report.answers)
     total = len(report.answers)

@@ -17,7 +17,7 @@ import aiohttp
 from stack.harness.client import Answer, Request, send_all
 from stack.harness.faults import STORM, FaultInjector
 from stack.harness.history import Recorder
-from stack.harness.ledger import Counters, Table
+from stack.harness.ledger import Counters, TableReader
 from stack.network import free_port, url_of
 from stack.processes import ChildProcess, running
 from stack.system import api_program, wait_for_api
@@ -60,7 +60,7 @@ class Verdict(NamedTuple):
     offences: Sequence[str]
 
 
-class Report(NamedTuple):
+class StormReport(NamedTuple):
     """What a storm showed.
 
     Attributes:
@@ -90,7 +90,7 @@ class Fleet:
         processes: Where clients send their requests.
     """
 
-    def __init__(self, stack: ExitStack, endpoint: str, table: Table, logs: Path) -> None:
+    def __init__(self, stack: ExitStack, endpoint: str, table: TableReader, logs: Path) -> None:
         self._stack = stack
         self._endpoint = endpoint
         self._table = table
@@ -141,7 +141,7 @@ class Fleet:
         self.processes.restore(url)
 
 
-def run_storm(injector: FaultInjector, table: Table, logs: Path, seconds: float) -> Report:
+def run_storm(injector: FaultInjector, table: TableReader, logs: Path, seconds: float) -> StormReport:
     """Load four processes for so many seconds while everything fails, wait until all is well, and judge.
 
     Args:
@@ -155,7 +155,7 @@ def run_storm(injector: FaultInjector, table: Table, logs: Path, seconds: float)
         return asyncio.run(_storm(injector, table, fleet, seconds))
 
 
-async def _storm(injector: FaultInjector, table: Table, fleet: Fleet, seconds: float) -> Report:
+async def _storm(injector: FaultInjector, table: TableReader, fleet: Fleet, seconds: float) -> StormReport:
     recorder = Recorder(table)
     tenants = [await _make_full_tenant(fleet.processes.urls[0], limit) for limit in LIMITS]
     calls_before = injector.calls()
@@ -173,10 +173,10 @@ async def _storm(injector: FaultInjector, table: Table, fleet: Fleet, seconds: f
         for tenant, leaked, healed_after_s in zip(tenants, leaks, healed, strict=True)
     ]
     answers = list(chain.from_iterable(tenant.answers for tenant in tenants))
-    return Report(verdicts, answers, faults, calls, fleet.healings())
+    return StormReport(verdicts, answers, faults, calls, fleet.healings())
 
 
-def _leaked(account_id: str, table: Table) -> int:
+def _leaked(account_id: str, table: TableReader) -> int:
     return table.counters(account_id).best_effort - len(table.entries(account_id))
 
 
@@ -193,7 +193,7 @@ async def _make_full_tenant(url: str, limit: int) -> Tenant:
 
 
 async def _wait_until_healed(
-    tenant: Tenant, fleet: Fleet, table: Table, session: aiohttp.ClientSession
+    tenant: Tenant, fleet: Fleet, table: TableReader, session: aiohttp.ClientSession
 ) -> float | None:
     """Do what users do until both counters are the ledger's total; return the seconds that took."""
     loop = asyncio.get_running_loop()
@@ -213,7 +213,9 @@ async def _wait_until_healed(
     return None
 
 
-def _judge(tenant: Tenant, table: Table, recorder: Recorder, leaked: int, healed_after_s: float | None) -> Verdict:
+def _judge(
+    tenant: Tenant, table: TableReader, recorder: Recorder, leaked: int, healed_after_s: float | None
+) -> Verdict:
     past = recorder.past(tenant.account_id)
     entries = table.entries(tenant.account_id)
     told = tenant.told

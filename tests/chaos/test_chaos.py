@@ -11,7 +11,7 @@ import pytest
 from stack import aws
 from stack.harness.client import Request
 from stack.harness.faults import STORM, FaultInjector, fault_injector
-from stack.harness.ledger import Counters, Table
+from stack.harness.ledger import Counters, TableReader
 from stack.system import System
 from tests.chaos.storm import run_storm
 from tests.chaos.throttle import SHARE, run_throttled
@@ -34,7 +34,7 @@ def injector(stack: System, tmp_path: Path) -> Iterator[FaultInjector]:
         yield running_injector
 
 
-def test_a_storm_breaks_no_promise_and_heals(injector: FaultInjector, table: Table, tmp_path: Path) -> None:
+def test_a_storm_breaks_no_promise_and_heals(injector: FaultInjector, table: TableReader, tmp_path: Path) -> None:
     """At every write: ledger <= best_effort <= limit; nothing acknowledged is lost; 503 at worst; healed in 30 s."""
     report = run_storm(injector, table, tmp_path, STORM_S)
 
@@ -46,7 +46,9 @@ def test_a_storm_breaks_no_promise_and_heals(injector: FaultInjector, table: Tab
     assert report.healings > 0
 
 
-def test_throttling_costs_callers_time_and_nothing_else(injector: FaultInjector, table: Table, tmp_path: Path) -> None:
+def test_throttling_costs_callers_time_and_nothing_else(
+    injector: FaultInjector, table: TableReader, tmp_path: Path
+) -> None:
     """30 percent of all calls are throttled at 64 connections: each create succeeds, and nothing leaks."""
     shown = run_throttled(injector, table, tmp_path, 4.0)
 
@@ -57,7 +59,7 @@ def test_throttling_costs_callers_time_and_nothing_else(injector: FaultInjector,
     assert table.counters(shown.account_id).best_effort == len(entries)
 
 
-def test_the_exact_counter_catches_up_when_the_lambda_was_off(stack: System, table: Table) -> None:
+def test_the_exact_counter_catches_up_when_the_lambda_was_off(stack: System, table: TableReader) -> None:
     functions = aws.lambda_client(stack.endpoint)
     mapping = read_mapping(stack)["UUID"]
     service = make_service(stack, limit=10_000)
@@ -74,7 +76,7 @@ def test_the_exact_counter_catches_up_when_the_lambda_was_off(stack: System, tab
 
 
 def test_lost_records_show_as_drift_are_healed_and_count_nothing_when_they_come_late(
-    stack: System, table: Table
+    stack: System, table: TableReader
 ) -> None:
     """One account is used again before it is healed, so that its mark is past the lost records; the other is not."""
     # given

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from stack.harness.client import Outcome, Request, send_all, send_for
 from stack.harness.faults import FaultInjector, throttle
-from stack.harness.ledger import Table
+from stack.harness.ledger import TableReader
 from stack.network import free_port, url_of
 from stack.processes import running
 from stack.system import api_program, wait_for_api
@@ -35,7 +35,7 @@ class Throttled(NamedTuple):
     calls: int
 
 
-def run_throttled(injector: FaultInjector, table: Table, logs: Path, seconds: float) -> Throttled:
+def run_throttled(injector: FaultInjector, table: TableReader, logs: Path, seconds: float) -> Throttled:
     """Create on one account through one process: for so many seconds in calm, and for as many while throttled."""
     port = free_port()
     with running(api_program(["api"], port, injector.url, table.name, logs)) as process:

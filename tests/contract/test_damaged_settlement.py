@@ -38,7 +38,7 @@ CAN_BE_SETTLED = [
 ]
 
 
-class Table:
+class TableWithDamage:
     """A table with counters, and the store under test."""
 
     def __init__(self, endpoint: str) -> None:
@@ -60,14 +60,14 @@ class Table:
 
 
 @pytest.fixture
-def table(dynamodb_endpoint: str) -> Iterator[Table]:
+def table(dynamodb_endpoint: str) -> Iterator[TableWithDamage]:
     """Yield a table of each server in turn; moto is none of them, as it takes an addition to a string for a success."""
-    table = Table(dynamodb_endpoint)
+    table = TableWithDamage(dynamodb_endpoint)
     yield table
     table.close()
 
 
-async def test_a_damaged_counter_is_told_and_not_changed(table: Table) -> None:
+async def test_a_damaged_counter_is_told_and_not_changed(table: TableWithDamage) -> None:
     for damage in CANNOT_BE_SETTLED:
         key = table.add_counter()
         table.hand.set_counter(key, *damage)
@@ -76,7 +76,7 @@ async def test_a_damaged_counter_is_told_and_not_changed(table: Table) -> None:
         assert table.read(key) == before
 
 
-async def test_what_settling_does_not_need_does_not_keep_it(table: Table) -> None:
+async def test_what_settling_does_not_need_does_not_keep_it(table: TableWithDamage) -> None:
     for damage in CAN_BE_SETTLED:
         key = table.add_counter()
         table.hand.set_counter(key, *damage)
@@ -85,7 +85,7 @@ async def test_what_settling_does_not_need_does_not_keep_it(table: Table) -> Non
         assert await table.store.settle(key, SETTLEMENT) == Unsettled({SHARD: Mark(6, NOW_MS)}), damage
 
 
-async def test_a_batch_settles_all_others(table: Table) -> None:
+async def test_a_batch_settles_all_others(table: TableWithDamage) -> None:
     damaged, sound = table.add_counter(), table.add_counter()
     table.hand.set_counter(damaged, "marks", {"L": []})
     changes = [EntryChange(key, number, 1, NOW_MS) for number, key in enumerate((damaged, sound, damaged), start=1)]

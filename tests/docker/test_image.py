@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from stack.harness.client import send_for
-from stack.harness.ledger import Table
+from stack.harness.ledger import TableReader
 from stack.paths import ROOT
 from stack.system import System
 from tests.support.containers import Container, api_container, docker
@@ -83,7 +83,7 @@ def test_a_stop_under_load_fails_no_create_and_loses_none(image: str, emulated: 
     others = [answer.body for answer in outcome.answers if answer.status != 201]
     assert others, "it never stopped"
     assert {body.partition(b"(")[0] for body in others} == {b"ConnectionRefusedError"}
-    table = Table(emulated.endpoint, emulated.provisioned.table)
+    table = TableReader(emulated.endpoint, emulated.provisioned.table)
     assert table.entries(service.account_id) == set(created)
     assert table.counters(service.account_id).best_effort == len(created)
     seconds_until_settled(table, service.account_id)

@@ -15,7 +15,7 @@ import pytest
 
 from stack import aws
 from stack.harness.client import Request, send_for
-from stack.harness.ledger import Table
+from stack.harness.ledger import TableReader
 from stack.system import System
 from tests.support.services import Service, ids_of, make_service, seconds_until_settled, send
 from tests.support.systems import api_process
@@ -26,7 +26,7 @@ SETTLE_WITHIN_S = 5.0
 
 
 @pytest.mark.parametrize("attempt", range(20))
-def test_a_burst_is_stopped_exactly_at_the_limit(stack: System, table: Table, attempt: int) -> None:
+def test_a_burst_is_stopped_exactly_at_the_limit(stack: System, table: TableReader, attempt: int) -> None:
     """5,000 creates at once through four processes against a limit of 500; 20 times, as races are rare."""
     service = make_service(stack, limit=500)
     answers = send([service.create(number) for number in range(5_000)])
@@ -40,7 +40,7 @@ def test_a_burst_is_stopped_exactly_at_the_limit(stack: System, table: Table, at
     assert {(json.loads(answer.body)["limit"], json.loads(answer.body)["value"]) for answer in refusals} == {(500, 500)}
 
 
-def test_no_room_is_lost_when_creates_and_deletes_meet_at_the_limit(stack: System, table: Table) -> None:
+def test_no_room_is_lost_when_creates_and_deletes_meet_at_the_limit(stack: System, table: TableReader) -> None:
     service = make_service(stack, limit=100)
     alive = ids_of(send([service.create(number) for number in range(100)]))
     for _ in range(10):
@@ -57,7 +57,7 @@ def test_no_room_is_lost_when_creates_and_deletes_meet_at_the_limit(stack: Syste
     assert len(alive) + len(refilled) == table.counters(service.account_id).best_effort == 100
 
 
-def test_the_exact_counter_is_exact_soon_after_a_load(stack: System, table: Table) -> None:
+def test_the_exact_counter_is_exact_soon_after_a_load(stack: System, table: TableReader) -> None:
     """10,000 creates and 5,000 deletes at full speed."""
     service = make_service(stack, limit=10_000)
     elapsed_s = run_creates_and_deletes(service, table)
@@ -65,7 +65,7 @@ def test_the_exact_counter_is_exact_soon_after_a_load(stack: System, table: Tabl
 
 
 def test_the_exact_counter_is_exact_when_every_batch_comes_twice_and_cut_elsewhere(
-    stack: System, table: Table, second_delivery: str
+    stack: System, table: TableReader, second_delivery: str
 ) -> None:
     service = make_service(stack, limit=10_000)
     elapsed_s = run_creates_and_deletes(service, table)
@@ -77,7 +77,7 @@ def test_the_exact_counter_is_exact_when_every_batch_comes_twice_and_cut_elsewhe
     assert mapping["LastProcessingResult"].startswith("OK"), "the second delivery never happened"
 
 
-def run_creates_and_deletes(service: Service, table: Table) -> float:
+def run_creates_and_deletes(service: Service, table: TableReader) -> float:
     """Do the work; return the seconds from the last answer until ``eventual`` is exact."""
     created: list[str] = []
     for start in range(0, 10_000, 1_000):
@@ -122,7 +122,7 @@ def test_room_made_by_another_process_is_found_within_150_ms(stack: System) -> N
         assert not only.startswith("none")
 
 
-def test_stopping_loses_nothing_that_was_admitted(stack: System, table: Table, tmp_path: Path) -> None:
+def test_stopping_loses_nothing_that_was_admitted(stack: System, table: TableReader, tmp_path: Path) -> None:
     """SIGTERM under load: what was answered is there, and nothing stays reserved for the rest."""
     with api_process(stack, ["api"], tmp_path) as (url, process):
         service = make_service(stack, limit=100_000)._replace(urls=[url])

@@ -19,7 +19,7 @@ import msgspec
 from tests.simulation.coverage import MET
 from tests.simulation.options import draw_options
 from tests.simulation.shrink import Shrinker
-from tests.simulation.simulation import Report, run
+from tests.simulation.simulation import RunReport, run
 
 _CHUNK: Final = 25
 _FAILURES_MAX: Final = 5
@@ -49,7 +49,7 @@ class Total(msgspec.Struct):
     virtual_s: float = 0.0
     wall_s: float = 0.0
 
-    def add(self, seed: int, report: Report) -> None:
+    def add(self, seed: int, report: RunReport) -> None:
         """Add one run."""
         self.seeds += 1
         if report.failure is not None:
@@ -113,7 +113,7 @@ def explain(seed: int) -> str:
     return "\n".join([f"seed {seed}: {shown.failure}", str(options_shown), *map(str, shown.lines)])
 
 
-def _play_some(seeds: list[int]) -> list[tuple[int, Report]]:
+def _play_some(seeds: list[int]) -> list[tuple[int, RunReport]]:
     return [(seed, run(draw_options(seed))) for seed in seeds]
 
 

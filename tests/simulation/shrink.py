@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from tests.simulation.options import Options
-from tests.simulation.simulation import Report, run
+from tests.simulation.simulation import RunReport, run
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ RUNS_MAX: Final = 600
 class Shrinker:
     """Greedy: takes every smaller variant that still fails."""
 
-    def __init__(self, options: Options, report: Report, play: Callable[[Options], Report] = run) -> None:
+    def __init__(self, options: Options, report: RunReport, play: Callable[[Options], RunReport] = run) -> None:
         self._play = play
         self._runs = 0
         self.options = options

@@ -47,7 +47,7 @@ _SINGLE: Final = 3
 """How many entries of one are made at the end of the room."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was.
 
     Attributes:
@@ -318,7 +318,7 @@ class _Unforeseen(logging.Handler):
         self._loop.failures.append(error or AssertionError(record.getMessage()))
 
 
-def run(options: Options, *, is_read: bool = False) -> Report:
+def run(options: Options, *, is_read: bool = False) -> RunReport:
     """Play one run and report."""
     logging.disable(logging.WARNING)
     simulation = Simulation(options, is_read=is_read)
@@ -334,7 +334,7 @@ def run(options: Options, *, is_read: bool = False) -> Report:
     finally:
         logging.getLogger("counters").removeHandler(unforeseen)
         logging.disable(logging.NOTSET)
-    return Report(
+    return RunReport(
         failure=failure,
         rule=rule,
         operations=simulation.history.operations,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from stack.harness.client import Answer, Request, send_all
-from stack.harness.ledger import Table
+from stack.harness.ledger import TableReader
 from stack.system import System
 
 CONNECTIONS: Final = 200
@@ -30,7 +30,7 @@ class Service(NamedTuple):
         return Request("DELETE", f"{url}/services/{service_id}?account_id={self.account_id}")
 
 
-def seconds_until_settled(table: Table, account_id: str) -> float:
+def seconds_until_settled(table: TableReader, account_id: str) -> float:
     """Wait until ``eventual`` is the number of entries, and return how long that took."""
     start = time.monotonic()
     total = len(table.entries(account_id))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.harness.ledger import Table
+from stack.harness.ledger import TableReader
 from stack.network import free_port, url_of
 from stack.processes import ChildProcess, running
 from stack.system import DEFAULT_TABLE, System, SystemSettings, api_program, running_system, wait_for_api
@@ -26,9 +26,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def table(stack: System) -> Table:
+def table(stack: System) -> TableReader:
     """The table of the running system, read past the service."""
-    return Table(stack.endpoint, stack.provisioned.table)
+    return TableReader(stack.endpoint, stack.provisioned.table)
 
 
 @contextmanager

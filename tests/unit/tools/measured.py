@@ -4,7 +4,7 @@ import msgspec
 
 from load.compare.results import Comparison, Result, Round
 from load.model import scenario
-from load.model.scenario import Scenario, Strategy
+from load.model.scenario import ModelStrategy, Scenario
 from load.report.measured import Measured, Recording
 from load.targets.settling import Burst, Sample
 
@@ -60,9 +60,9 @@ def recording() -> Recording:
     )
 
 
-def modelled(strategy: Strategy, processes: int, creates_per_s: float = 987.0) -> scenario.Result:
+def modelled(strategy: ModelStrategy, processes: int, creates_per_s: float = 987.0) -> scenario.ScenarioResult:
     """Return a run of the model."""
-    return scenario.Result(
+    return scenario.ScenarioResult(
         scenario=Scenario(strategy=strategy, processes=processes, rate_per_s=1500.0),
         creates_per_s=creates_per_s,
         p50_ms=12.0,
@@ -84,5 +84,5 @@ def modelled(strategy: Strategy, processes: int, creates_per_s: float = 987.0) -
 
 def all_measured() -> Measured:
     """Return something of everything."""
-    results = tuple(modelled(strategy, processes) for strategy in Strategy for processes in (1, 200))
+    results = tuple(modelled(strategy, processes) for strategy in ModelStrategy for processes in (1, 200))
     return Measured(comparison_of(), recording(), seed=7, saturated=results, same_rate=results)

@@ -11,13 +11,13 @@ import pytest
 
 from counters import keys
 from load.model.assumptions import CPU, SPLIT_AFTER_S, WRITE_UNITS_PER_S, Call, CpuCosts, Latency, latency_of
-from load.model.baselines import Conditional, RetriedTransactional, Transactional
-from load.model.client import AwsNetwork, Client
+from load.model.baselines import ModelConditional, ModelTransactional, RetriedTransactional
+from load.model.client import AwsNetwork, ModelClient
 from load.model.partitions import Partitions
-from load.model.questions import Findings, Report, questions, to_markdown
+from load.model.questions import Findings, ModelReport, questions, to_markdown
 from load.model.run import run
-from load.model.scenario import Scenario, Strategy
-from load.model.table import ConflictError, Table, ThrottledError
+from load.model.scenario import ModelStrategy, Scenario
+from load.model.table import ConflictError, ModelTable, ThrottledError
 from stack.harness.bucket import BURST_S
 from tests.support.virtual_time import in_virtual_time
 
@@ -75,7 +75,7 @@ class TestTable:
 
     @in_virtual_time
     async def test_an_item_in_a_transaction_takes_no_other_write(self) -> None:
-        table = Table()
+        table = ModelTable()
         counter, entry = keys.PrimaryKey("counter", "c"), keys.PrimaryKey("entries", "1")
         table.prepare([counter, entry])
         with pytest.raises(ConflictError):
@@ -88,13 +88,13 @@ class TestTable:
 
     @in_virtual_time
     async def test_a_transaction_costs_two_units_an_item(self) -> None:
-        table = Table()
+        table = ModelTable()
         table.prepare([keys.PrimaryKey("counter", "c"), keys.PrimaryKey("entries", "1")])
         assert table.usage.write_units == 4
 
     @in_virtual_time
     async def test_a_batch_is_written_as_far_as_there_are_units(self) -> None:
-        table = Table()
+        table = ModelTable()
         for _ in range(int(WRITE_UNITS_PER_S) - 1):
             table.write(keys.PrimaryKey("hot", "c"))
         assert table.write_some(["hot", "hot", "cold"]) == [True, False, True]
@@ -107,14 +107,14 @@ class TestBaselines:
 
     @in_virtual_time
     async def test_one_of_two_transactions_at_once_fails_and_the_sdk_does_not_repeat_it(self) -> None:
-        table = Table()
-        one, other = (Transactional(client(table, seed), 10, 1) for seed in (1, 2))
+        table = ModelTable()
+        one, other = (ModelTransactional(client(table, seed), 10, 1) for seed in (1, 2))
         outcomes = await asyncio.gather(*(self.create(baseline) for baseline in (one, other)))
         assert sorted(outcomes) == ["ConflictError", "created"]
 
     @in_virtual_time
     async def test_tries_with_exponential_waits_get_both_through(self) -> None:
-        table = Table()
+        table = ModelTable()
         one, other = (RetriedTransactional(client(table, seed), 10, 1) for seed in (1, 2))
         outcomes = await asyncio.gather(*(self.create(baseline) for baseline in (one, other)))
         assert outcomes == ["created", "created"]
@@ -125,11 +125,11 @@ class TestBaselines:
         key = keys.CounterKey("account", "services")
         table = ThrottledLedger(keys.counter_key(key))
         with pytest.raises(ThrottledError):
-            await Conditional(client(table, 1), 10, 1).create(key)
+            await ModelConditional(client(table, 1), 10, 1).create(key)
         assert table.usage.flushes == 2
         assert table.counts[keys.counter_key(key).pk] == table.entries[key] == 0
 
-    async def create(self, baseline: Transactional) -> str:
+    async def create(self, baseline: ModelTransactional) -> str:
         """Return what became of a create on the one counter."""
         try:
             await baseline.create(keys.CounterKey("account", "services"))
@@ -138,7 +138,7 @@ class TestBaselines:
         return "created"
 
 
-class ThrottledLedger(Table):
+class ThrottledLedger(ModelTable):
     """A table that takes writes of one counter, and no others."""
 
     def __init__(self, counter: keys.PrimaryKey) -> None:
@@ -151,12 +151,12 @@ class ThrottledLedger(Table):
         super().write(key, spread)
 
 
-def client(table: Table, seed: int) -> Client:
+def client(table: ModelTable, seed: int) -> ModelClient:
     """Return a client of a process of its own, all of whose calls take the same time."""
-    return Client(table, AwsNetwork(Random(0)), CPU, Random(seed))
+    return ModelClient(table, AwsNetwork(Random(0)), CPU, Random(seed))
 
 
-def small(strategy: Strategy = Strategy.STRICT, /, **changes: object) -> Scenario:
+def small(strategy: ModelStrategy = ModelStrategy.STRICT, /, **changes: object) -> Scenario:
     """Return a scenario that takes a moment."""
     scenario = Scenario(strategy=strategy, processes=3, callers=4, warm_up_s=0.2, window_s=0.3)
     return msgspec.structs.replace(scenario, **changes)
@@ -165,8 +165,8 @@ def small(strategy: Strategy = Strategy.STRICT, /, **changes: object) -> Scenari
 class TestRuns:
     """Whole runs."""
 
-    @pytest.mark.parametrize("strategy", Strategy)
-    def test_the_same_seed_gives_the_same_result(self, strategy: Strategy) -> None:
+    @pytest.mark.parametrize("strategy", ModelStrategy)
+    def test_the_same_seed_gives_the_same_result(self, strategy: ModelStrategy) -> None:
         result = run(small(strategy))
         assert result.creates_per_s > 0
         assert run(small(strategy)) == result
@@ -180,11 +180,11 @@ class TestRuns:
         assert run(small(limit=100, warm_up_s=0.0, window_s=1.0)).creates_per_s == 100
 
     def test_a_conditional_update_fills_the_limit_and_never_goes_over_it(self) -> None:
-        result = run(small(Strategy.CONDITIONAL, limit=100, warm_up_s=0.0, window_s=1.0))
+        result = run(small(ModelStrategy.CONDITIONAL, limit=100, warm_up_s=0.0, window_s=1.0))
         assert (result.creates_per_s, result.overshoot) == (100, 0)
 
     def test_a_counter_that_is_read_and_then_counted_up_goes_over_the_limit(self) -> None:
-        assert run(small(Strategy.ATOMIC_UPDATE, limit=100, window_s=1.0)).overshoot > 0
+        assert run(small(ModelStrategy.ATOMIC_UPDATE, limit=100, window_s=1.0)).overshoot > 0
 
     def test_one_slot_admits_a_thousand_creates_a_second(self) -> None:
         result = run(small(callers=100, warm_up_s=3.0, window_s=1.0))
@@ -219,12 +219,12 @@ class TestRuns:
 
     def test_the_hot_counter_is_asked_about_with_every_strategy_and_number_of_processes(self) -> None:
         asked = {(one.strategy, one.processes) for question in questions(7) for one in question.scenarios}
-        assert asked >= set(itertools.product(Strategy, (1, 10, 50, 200)))
+        assert asked >= set(itertools.product(ModelStrategy, (1, 10, 50, 200)))
         assert {one.seed for question in questions(7) for one in question.scenarios} == {7}
 
     def test_a_report_can_be_read_back_from_its_json(self) -> None:
-        report = Report(0, (Findings("A title", (run(small()),)),))
-        assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+        report = ModelReport(0, (Findings("A title", (run(small()),)),))
+        assert msgspec.json.decode(msgspec.json.encode(report), type=ModelReport) == report
 
     def test_findings_become_a_table(self) -> None:
         text = to_markdown(Findings("A title", (run(small()),)))

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from load.compare.results import Result
-from load.model.scenario import Strategy
+from load.model.scenario import ModelStrategy
 from load.report.images import write_images
 from load.report.measured import Measured
 from load.report.page import to_html
@@ -89,7 +89,7 @@ class TestPage:
     def test_every_strategy_is_named_in_plot_and_table(self, parts: dict[str, Section], html: str) -> None:
         plots = re.findall("<svg.*?</svg>", html, flags=re.DOTALL)
         drawn = {name: "".join(ET.fromstring(svg).itertext()) for name, svg in zip(parts, plots, strict=True)}  # noqa: S314  # our own
-        for name, strategies in (("speed", STRATEGIES), ("cost", STRATEGIES), ("scaling", tuple(Strategy))):
+        for name, strategies in (("speed", STRATEGIES), ("cost", STRATEGIES), ("scaling", tuple(ModelStrategy))):
             for strategy in strategies:
                 assert strategy in drawn[name]
                 assert strategy in rows_of(parts[name])
@@ -191,7 +191,7 @@ class TestPlots:
         ]
 
     def test_strategies_that_made_nothing_draw_without_warning(self, measured: Measured) -> None:
-        nothing = tuple(modelled(Strategy.TRANSACTIONAL, processes, creates_per_s=0.0) for processes in (1, 10))
+        nothing = tuple(modelled(ModelStrategy.TRANSACTIONAL, processes, creates_per_s=0.0) for processes in (1, 10))
         with style():
             drawn = sections(measured._replace(saturated=nothing, same_rate=nothing))
             assert "transactional" in to_html(drawn)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from load.compare.results import Result
-from load.model.questions import SAME_RATE, SATURATED, Findings, Question, Report
-from load.model.scenario import Scenario, Strategy
+from load.model.questions import SAME_RATE, SATURATED, Findings, ModelReport, Question
+from load.model.scenario import ModelStrategy, Scenario
 from load.report import __main__ as command
 from load.report.measured import BURST_FILE, COMPARE_FILE, MODEL_FILE, MeasuredError, read, write
 from tests.unit.tools.measured import all_measured, comparison_of, modelled, recording
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     write(tmp_path, COMPARE_FILE, measured.comparison)
     write(tmp_path, BURST_FILE, measured.recording)
     tables = (Findings(SATURATED, measured.saturated), Findings(SAME_RATE, measured.same_rate))
-    write(tmp_path, MODEL_FILE, Report(measured.seed, tables))
+    write(tmp_path, MODEL_FILE, ModelReport(measured.seed, tables))
     return tmp_path
 
 
@@ -78,7 +78,7 @@ class TestCommand:
 
         def answer(question: Question) -> Findings:
             asked.extend(question.scenarios)
-            return Findings(question.title, (modelled(Strategy.STRICT, 1),))
+            return Findings(question.title, (modelled(ModelStrategy.STRICT, 1),))
 
         monkeypatch.setattr(command, "compare", lambda _: comparison_of())
         monkeypatch.setattr(command, "record_burst", lambda _: recording().burst)

@@ -2,12 +2,12 @@
 
 import json
 
-from load.targets.stand_in import Table
+from load.targets.stand_in import StandInTable
 
 KEY = {"PK": {"S": "COUNTER#a"}, "SK": {"S": "COUNTER"}}
 
 
-def answer_of(table: Table, operation: str, **call: object) -> object:
+def answer_of(table: StandInTable, operation: str, **call: object) -> object:
     """Return the body of the answer to a call."""
     head, _, body = table.answer(operation, json.dumps(call).encode()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
@@ -16,7 +16,7 @@ def answer_of(table: Table, operation: str, **call: object) -> object:
 
 
 def test_a_flush_adds_to_what_was_put() -> None:
-    table = Table()
+    table = StandInTable()
     counter = {**KEY, "best_effort": {"N": "3"}, "revision": {"N": "7"}}
     answer_of(table, "TransactWriteItems", TransactItems=[{"Put": {"Item": counter}}])
     answer = answer_of(table, "UpdateItem", Key=KEY, ExpressionAttributeValues={":delta": {"N": "25"}})
@@ -26,12 +26,12 @@ def test_a_flush_adds_to_what_was_put() -> None:
 
 
 def test_what_is_not_there_is_not_found() -> None:
-    assert answer_of(Table(), "GetItem", Key=KEY) == {}
+    assert answer_of(StandInTable(), "GetItem", Key=KEY) == {}
 
 
 def test_every_entry_is_taken() -> None:
-    assert answer_of(Table(), "BatchWriteItem", RequestItems={}) == {"UnprocessedItems": {}}
+    assert answer_of(StandInTable(), "BatchWriteItem", RequestItems={}) == {"UnprocessedItems": {}}
 
 
 def test_other_calls_are_refused() -> None:
-    assert Table().answer("Scan", b"{}").startswith(b"HTTP/1.1 400 ")
+    assert StandInTable().answer("Scan", b"{}").startswith(b"HTTP/1.1 400 ")

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from deploy.rollout import Patience, Service, wait_for_rollout
+from deploy.rollout import EcsService, Patience, wait_for_rollout
 from stack.errors import StackError
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
-SERVICE = Service("cluster", "service")
+SERVICE = EcsService("cluster", "service")
 
 
 def deployment(state: str, *, running: int = 0, version: int = 2) -> dict[str, object]:

@@ -3,15 +3,15 @@
 import pytest
 
 from load.locust.arrivals import Timing
-from load.locust.thresholds import Measured, Pace, Thresholds, to_lines
+from load.locust.thresholds import ArrivalRate, LoadFigures, Thresholds, to_lines
 
 KEPT = Thresholds(p99_ms_max=100.0, error_share_max=0.01, rate_share_min=0.95)
-PACE = Pace(due=100, served=100)
+PACE = ArrivalRate(due=100, served=100)
 
 
-def measure(latencies_ms: list[float], failures: int = 0) -> Measured:
+def measure(latencies_ms: list[float], failures: int = 0) -> LoadFigures:
     """Return requests that each waited half of their latency in the client."""
-    measured = Measured()
+    measured = LoadFigures()
     for number, latency_ms in enumerate(latencies_ms):
         timing = Timing(0.0, latency_ms / 2000, latency_ms / 1000)
         measured.add(timing, failed=number < failures)
@@ -27,12 +27,12 @@ def test_percentiles_are_the_least_that_so_many_stay_within() -> None:
 
 def test_what_keeps_them_all_passes() -> None:
     measured = {"create": measure([100.0] * 99 + [9000.0]), "delete": measure([1.0] * 100, failures=2)}
-    assert list(KEPT.check(measured, Pace(due=100, served=95))) == []
+    assert list(KEPT.check(measured, ArrivalRate(due=100, served=95))) == []
 
 
 def test_each_that_is_not_kept_is_one_line() -> None:
     measured = {"create": measure([100.5] * 100), "delete": measure([1.0] * 100, failures=3)}
-    assert list(KEPT.check(measured, Pace(due=100, served=94))) == [
+    assert list(KEPT.check(measured, ArrivalRate(due=100, served=94))) == [
         "p99 of create is 100.5 ms, over 100 ms",
         "3 of 200 requests failed (1.50%), over 1.00%",
         "94 of 100 arrivals (94.0%) were served in time, under 95%",
