@@ -13,8 +13,8 @@ from counters.errors import StoreError
 from counters.healing.healer import Healer, HealingSettings
 from counters.healing.sweep import Sweeper, SweepSettings
 from counters.healing.turn import Turn
-from counters.lanes.lane import LaneSettings
 from counters.lanes.registry import Lanes
+from counters.lanes.settings import LaneSettings
 from counters.stores.port import Store
 from counters.values.ids import Clock
 

@@ -14,55 +14,12 @@ from typing import Final, NamedTuple
 
 from counters.errors import NotAppliedError
 from counters.keys import CounterKey
-from counters.lanes.rates import LATELY_S, Recent
+from counters.lanes.pacing import Rate
 from counters.lanes.tickets import Ticket
 from counters.stores.port import Store
 
 BATCH_MAX: Final = 25
 """Most entries in one call; DynamoDB's limit for BatchWriteItem."""
-
-
-class Rate:
-    """How many entries a second to send to a ledger that others send to as well, when nobody knows how many.
-
-    Twice of what it took lately, and a little more. Twice, because whoever sends only what is taken never learns that
-    more would be; refused entries cost nothing, and few calls. A little more, so that shares come closer to each other:
-    it is worth the most to those who have the least. If the ledger took from all alike, D in all of n senders, a
-    sender's part p would become D (2p + a) / (2D + na), whose only fixed point is D / n. It does not quite: who sends
-    more often finds more room.
-    """
-
-    _MORE_PER_S: Final = 40.0
-    """With 25 senders that is what a slot takes, once more."""
-
-    def __init__(self) -> None:
-        self._taken = Recent()
-        self._refused_at = -math.inf
-        self._bound_since = math.inf
-
-    def observe(self, now: float, taken: int, refused: int) -> None:
-        """Take in what became of the entries of a call."""
-        self._taken.observe(now, taken)
-        if refused:
-            if self.is_free(now):
-                self._bound_since = now
-            self._refused_at = now
-
-    def is_free(self, now: float) -> bool:
-        """Tell whether nothing was refused lately, so that there is no need for a rate."""
-        return now - self._refused_at > LATELY_S
-
-    def is_known(self, now: float) -> bool:
-        """Tell whether there was need for a rate for so long that it tells what is taken."""
-        return not self.is_free(now) and now - self._bound_since > LATELY_S / 2
-
-    def taken_in(self, seconds: float) -> float:
-        """Return how many entries may be taken in so many seconds, if it goes on as lately."""
-        return self._taken.per_s * seconds
-
-    def time_for_s(self, entries: int) -> float:
-        """Return how long this rate takes for so many entries, in seconds."""
-        return entries / (2 * self._taken.per_s + self._MORE_PER_S)
 
 
 class _Waiting(NamedTuple):
@@ -96,7 +53,7 @@ class Backlog:
         return not self.size and self._rate.is_free(asyncio.get_running_loop().time())
 
     @property
-    def is_behind(self) -> bool:
+    def is_saturated(self) -> bool:
         """Whether the ledger took less than came for more than a moment."""
         return self._rate.is_known(asyncio.get_running_loop().time())
 
@@ -159,10 +116,10 @@ class Backlog:
         batch: dict[Ticket, asyncio.Future[bool]] = {}
         while self._line and len(batch) < self._size:
             ticket, is_written = self._line.popleft()
-            if ticket.may_be_written(now):
-                batch[ticket] = is_written
-            else:
+            if ticket.expire_if_late(now):
                 _resolve(is_written, result=False)
+            else:
+                batch[ticket] = is_written
         return batch
 
     async def _repeat(self, batch: dict[Ticket, asyncio.Future[bool]]) -> None:

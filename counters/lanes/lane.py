@@ -12,13 +12,10 @@ outcome; what follows must not count twice, so it is not repeated, and it is dro
 import asyncio
 import logging
 import math
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple, TypeAlias
 
 from counters.errors import (
     AccountNotFoundError,
@@ -33,12 +30,15 @@ from counters.healing.healer import Healer
 from counters.keys import CounterKey
 from counters.lanes.admission import admit
 from counters.lanes.backlog import BATCH_MAX
-from counters.lanes.lease import Lease, LeaseSettings
+from counters.lanes.lease import Lease
+from counters.lanes.pacing import Pace
+from counters.lanes.queue import Batch, Queue
 from counters.lanes.refusals import Refusals
+from counters.lanes.settings import LaneSettings
 from counters.lanes.tickets import Adjustment, Ticket
+from counters.lanes.view import View
 from counters.lanes.writer import EntryWriter, Written
-from counters.model import Change, Changed, Counter, Enforcement
-from counters.retry import Pace, repeat
+from counters.model import Change, Changed, Counter, Enforcement, Refused
 from counters.stores.port import Store
 from counters.values.ids import Clock
 
@@ -46,32 +46,23 @@ logger = logging.getLogger(__name__)
 
 _UNFORESEEN: Final = "Something failed, and it is not known whether the entry was stored; look for it, or try again."
 
+_Failure: TypeAlias = NotAppliedError | OutcomeUnknownError | StoreRejectedError | CounterDamagedError
 
-class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of every lane.
+
+class _Plan(NamedTuple):
+    """What one write to the counter carries.
 
     Attributes:
-        full_for_s: How long a lane that saw the counter full answers from what it saw, in seconds. Longer costs fewer
-            reads; shorter finds room made by other processes sooner.
-        queue_max: Most creates under way in one lane; further ones are turned away as overload.
-        batch_max: Most creates in one flush, so that no flush starves the event loop.
-        idle_s: A lane unused for so long is dropped, in seconds.
-        linger_s: Longest time that a batch waits to fill a call while a full call is being written, in seconds.
-        queue_max_s: Longest time that creates queue for a ledger that takes less than comes, in seconds; further ones
-            are turned away at once rather than at their deadline.
-        backlog_max_s: Longest time that it takes such a ledger to take what was let in, in seconds; until then no more
-            is. Long enough to keep it busy.
-        lease: Bounds of what is reserved ahead.
+        counter: As it was planned with.
+        batch: What is reserved and adjusted.
+        ahead: How much is reserved for creates that are yet to come.
+        change: The write.
     """
 
-    full_for_s: float = 0.1
-    queue_max: int = 10_000
-    batch_max: int = 1_000
-    idle_s: float = 10.0
-    linger_s: float = 0.01
-    queue_max_s: float = 1.0
-    backlog_max_s: float = 0.5
-    lease: LeaseSettings = LeaseSettings()
+    counter: Counter
+    batch: Batch
+    ahead: int
+    change: Change
 
 
 class Lane:
@@ -80,35 +71,32 @@ class Lane:
     def __init__(  # noqa: PLR0913 - collaborators, each under its name; a bundle would only hide them
         self, key: CounterKey, store: Store, healer: Healer, *, clock: Clock, random: Random, settings: LaneSettings
     ) -> None:
-        self._healer = healer
         self._key = key
         self._store = store
-        self._writer = EntryWriter(key, store, random)
+        self._healer = healer
         self._clock = clock
-        self._random = random
         self._settings = settings
-        self._queue: deque[Ticket] = deque()
-        self._adjustments: list[Adjustment] = []
-        self._in_flight = 0
-        self._pace = Pace(random)
+        self._queue = Queue()
+        self._view = View(key, store, random, healer.quiet_s)
         self._lease = Lease(settings.lease)
         self._give_back_timer: asyncio.TimerHandle | None = None
-        self._next_flush_at = -math.inf
-        self._seen: Counter | None = None
-        self._seen_at = -math.inf
-        self._flushed_at = -math.inf
+        self._pace = Pace(random)
         self._refusals = Refusals(key, healer)
-        self._worker: asyncio.Task[None] | None = None
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writer = EntryWriter(key, store, random)
+        self._in_flight = 0
         self._writing = 0
         self._filled = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._healing: asyncio.Task[None] | None = None
+        self._writes: set[asyncio.Task[None]] = set()
         self.used_at = 0.0
+
+    # What callers ask
 
     @property
     def is_busy(self) -> bool:
         """Whether anything is queued, reserved ahead, in flight or being written."""
-        background = self._worker is not None or self._refusals.healing is not None or bool(self._writes)
-        return background or self._lease.size > 0
+        return bool(self._worker or self._healing or self._writes or self._lease.size > 0)
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a create; its ticket gets the answer.
@@ -116,17 +104,17 @@ class Lane:
         Raises:
             OverloadedError: The lane's queue is full, or too long for what the ledger takes.
         """
-        if len(self._queue) + self._refusals.waiting + self._writing >= self._settings.queue_max:
+        creates = self._queue.creates
+        if creates + self._refusals.waiting + self._writing >= self._settings.queue_max:
             raise OverloadedError("Too many operations wait for this counter; try again.")
-        if len(self._queue) > BATCH_MAX and self._is_queue_too_long:
+        if creates > BATCH_MAX and self._is_queue_too_long:
             raise OverloadedError("More is to be stored for this counter than can be in time; try again.")
-        self._queue.append(ticket)
-        self._wake()
+        self._enqueue(ticket)
 
     @property
     def _is_queue_too_long(self) -> bool:
         """Whether the ledger would take longer than bearable for all that queues already."""
-        return self._writer.is_behind and len(self._queue) > self._writer.capacity(self._settings.queue_max_s)
+        return self._writer.is_saturated and self._queue.creates > self._writer.capacity(self._settings.queue_max_s)
 
     async def adjust(self, delta: int, epoch: int | None, deadline: float) -> None:
         """Add to ``best_effort`` without asking the limit; returns when the flush that carries it is done.
@@ -138,7 +126,8 @@ class Lane:
             epoch: See ``Adjustment``.
             deadline: Event loop time, in seconds, until which to wait.
         """
-        adjustment = self._queue_adjustment(delta, epoch)
+        adjustment = Adjustment(delta, epoch)
+        self._enqueue(adjustment)
         try:
             async with asyncio.timeout_at(deadline):
                 await adjustment.done
@@ -146,27 +135,12 @@ class Lane:
             logger.warning("adjustment.late", extra={"fields": {**self._key._asdict(), "delta": delta}})
 
     async def look(self, deadline: float) -> Counter:
-        """Return the counter with an epoch that is surely current; reads it unless this lane flushed lately.
-
-        A counter is healed only after it was quiet, so within half of that time after a flush it cannot have been.
-
-        Raises:
-            AccountNotFoundError: There is no such counter.
-            OverloadedError: The store did not answer in time.
-        """
-        flushed_s = asyncio.get_running_loop().time() - self._flushed_at
-        if self._seen is not None and flushed_s < self._healer.quiet_s / 2:
-            return self._seen
-        asked_at = asyncio.get_running_loop().time()
-        counter = await repeat(lambda: self._store.read_counter(self._key), deadline, self._random)
-        if counter is None:
-            raise AccountNotFoundError(self._key.account_id)
-        self._learn(counter, asked_at)
-        return counter
+        """Return the counter with an epoch that is surely current; see ``View.look_at_epoch``."""
+        return await self._view.look_at_epoch(deadline)
 
     def learn(self, counter: Counter) -> None:
         """Plan with a counter whose terms were changed outside this lane: a new limit holds from the next create on."""
-        self._learn(counter)
+        self._view.learn(counter)
         # Reserved under the terms of before; a create that comes now is judged by the new ones.
         self._give_back()
 
@@ -174,14 +148,14 @@ class Lane:
         """Wait until everything that was let in is flushed and written."""
         while self.is_busy:
             self._give_back()
-            background = (self._worker, self._refusals.healing, *self._writes)
+            background = (self._worker, self._healing, *self._writes)
             await asyncio.wait([task for task in background if task is not None])
 
-    def _queue_adjustment(self, delta: int, epoch: int | None, in_flight: int = 0) -> Adjustment:
-        adjustment = Adjustment(delta, epoch, in_flight)
-        self._adjustments.append(adjustment)
+    # The worker: one batch after the other
+
+    def _enqueue(self, waiting: Ticket | Adjustment) -> None:
+        self._queue.add(waiting)
         self._wake()
-        return adjustment
 
     def _wake(self) -> None:
         if self._worker is None:
@@ -190,34 +164,33 @@ class Lane:
             self._filled.set()
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            while self._queue or self._adjustments:
+            while self._queue:
                 await self._hold_back()
-                await self._fill()
-                if self._draw():
-                    continue
-                if self._next_flush_at > loop.time():
-                    await asyncio.sleep(self._next_flush_at - loop.time())
-                started_at = loop.time()
-                self._next_flush_at = started_at + await self._flush()
+                await self._linger()
+                if not self._draw():
+                    await self._pace.wait()
+                    await self._flush()
         except Exception as error:  # noqa: BLE001 - it is logged, and its callers are answered
             self._log_unforeseen("lane.failed", error)
-            self._end(self._queue, self._adjustments, OverloadedError(_UNFORESEEN))
-            self._queue.clear()
-            self._adjustments.clear()
+            self._end(self._queue.take_all(), OverloadedError(_UNFORESEEN))
         finally:
             self._worker = None
 
     def _log_unforeseen(self, event: str, error: Exception) -> None:
         logger.error(event, exc_info=error, extra={"fields": {**self._key._asdict(), "reason": repr(error)}})
 
-    @property
-    def _is_filled(self) -> bool:
-        """Whether to flush now: there is enough for a full call, or what is being written would not fill one."""
-        return len(self._queue) + len(self._adjustments) >= BATCH_MAX or self._writing < BATCH_MAX
+    async def _hold_back(self) -> None:
+        """Let nothing in while the ledger has not taken what was; adjustments do not wait."""
+        while self._room < 1 and not self._queue.adjustments:  # noqa: ASYNC110  # only under overload
+            await asyncio.sleep(self._settings.linger_s)
 
-    async def _fill(self) -> None:
+    @property
+    def _room(self) -> float:
+        """How many creates may be let in now, as far as it is the ledger's matter."""
+        return self._writer.capacity(self._settings.backlog_max_s) - self._writer.backlog
+
+    async def _linger(self) -> None:
         """Let the next batch fill a call while the store is busy with a full one.
 
         At high load this saves a third of all calls, and their write units; below it, nothing ever waits here.
@@ -229,35 +202,43 @@ class Lane:
             async with asyncio.timeout(self._settings.linger_s):
                 await self._filled.wait()
 
-    async def _hold_back(self) -> None:
-        """Let nothing in while the ledger has not taken what was; adjustments do not wait."""
-        while self._room < 1 and not self._adjustments:  # noqa: ASYNC110  # only under overload
-            await asyncio.sleep(self._settings.linger_s)
-
     @property
-    def _room(self) -> float:
-        """How many creates may be let in now, as far as it is the ledger's matter."""
-        return self._writer.capacity(self._settings.backlog_max_s) - self._writer.backlog
+    def _is_filled(self) -> bool:
+        """Whether to flush now: there is enough for a full call, or what is being written would not fill one."""
+        return len(self._queue) >= BATCH_MAX or self._writing < BATCH_MAX
+
+    def _take_tickets(self, size_max: int) -> list[Ticket]:
+        return self._queue.take_tickets(min(size_max, self._room), asyncio.get_running_loop().time())
+
+    # The lease: creates that need no flush
 
     def _draw(self) -> bool:
         """Let a call's worth of creates in by the lease, without a flush; return whether it was large enough."""
-        if self._adjustments or not self._lease.size:
+        if self._queue.adjustments or not self._lease.size:
             return False
-        tickets = self._take_batch(BATCH_MAX)
-        counter = self._lease.draw(sum(ticket.entry.amount for ticket in tickets)) if tickets else None
+        batch = Batch(self._take_tickets(BATCH_MAX), [])
+        counter = self._lease.draw(batch.amount) if batch.tickets else None
         if counter is None:
-            self._put_back(tickets, [])
+            self._queue.put_back(batch)
             return False
-        self._start_write(counter, tickets, is_reserved=True)
+        self._start_write(counter, batch, is_reserved=True)
         return True
+
+    def _keep_ahead(self, counter: Counter, ahead: int, sent_at: float) -> None:
+        """Keep what was reserved ahead, and see to it that the rest is given back in time."""
+        self._stop_timer()
+        if ahead:
+            until = self._lease.grant(counter, ahead, sent_at)
+            self._give_back_timer = asyncio.get_running_loop().call_at(until, self._give_back)
+        if counter is not self._view.seen:
+            # Its terms were changed while the answer was on its way.
+            self._give_back()
 
     def _give_back(self) -> None:
         """Release what is left of the lease with the next flush."""
         self._stop_timer()
-        left = self._lease.give_back()
-        if left:
-            self._adjustments += left
-            self._wake()
+        for adjustment in self._lease.give_back():
+            self._enqueue(adjustment)
 
     def _stop_timer(self) -> None:
         """Let go of the timer, also after it rang: it holds the lane, which would stay in memory."""
@@ -265,49 +246,97 @@ class Lane:
             self._give_back_timer.cancel()
             self._give_back_timer = None
 
-    async def _flush(self) -> float:
-        """Make one try at a flush; return how long after its start the next one may start, in seconds."""
-        tickets = self._take_batch(self._settings.batch_max)
-        adjustments, self._adjustments = self._adjustments, []
-        if not tickets and not adjustments:
-            return 0.0
-        adjustments += self._lease.give_back()
+    # The road of a batch: take, look, plan, one write, and what its outcome means
+
+    async def _flush(self) -> None:
+        batch = Batch(self._take_tickets(self._settings.batch_max), self._queue.take_adjustments())
+        if not batch.tickets and not batch.adjustments:
+            return
+        batch = Batch(batch.tickets, [*batch.adjustments, *self._lease.give_back()])
         try:
-            return await self._flush_batch(tickets, adjustments)
+            await self._flush_batch(batch)
         except Exception as error:  # noqa: BLE001 - likewise
             # What was sent may have been applied: so nothing is sent again, and what was reserved stays counted.
             self._log_unforeseen("flush.failed", error)
             self._lease.restrain()
-            self._end(tickets, adjustments, OverloadedError(_UNFORESEEN))
-            return self._pace.after_silence_s()
+            self._end(batch, OverloadedError(_UNFORESEEN))
+            self._pace.back_off()
 
-    async def _flush_batch(self, tickets: Sequence[Ticket], adjustments: list[Adjustment]) -> float:
-        """Decide on a batch and commit what fits; return what ``_flush`` does."""
+    async def _flush_batch(self, batch: Batch) -> None:
+        match await self._look(batch):
+            case Counter() as counter:
+                plan = self._plan(counter, batch)
+                if plan is not None:
+                    await self._commit(plan)
+            case None:
+                self._end(batch, AccountNotFoundError(self._key.account_id))
+            case NotAppliedError():
+                self._queue.put_back(batch)
+                self._pace.slow_down()
+            case OutcomeUnknownError():
+                self._queue.put_back(batch)
+                self._pace.back_off()
+            case error:
+                self._end(batch, error)
+
+    async def _look(self, batch: Batch) -> Counter | _Failure | None:
+        """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""
+        seen = self._view.seen
+        if seen is not None and self._may_trust(seen, batch):
+            return seen
         try:
-            counter = await self._view(tickets, adjustments)
+            return await self._view.look()
         except (NotAppliedError, OutcomeUnknownError) as error:
-            self._put_back(tickets, adjustments)
-            throttled = isinstance(error, NotAppliedError)
-            return self._pace.after_throttling_s() if throttled else self._pace.after_silence_s()
+            # Hybrid callers prefer being let in by an old look to no answer; it is no reason to refuse.
+            return seen if seen is not None and self._may_rely_on(seen, batch) else error
         except (StoreRejectedError, CounterDamagedError) as error:
-            self._end(tickets, adjustments, error)
-            return 0.0
-        if counter is None:
-            self._end(tickets, adjustments, AccountNotFoundError(self._key.account_id))
-            return 0.0
+            return error
+
+    def _may_trust(self, seen: Counter, batch: Batch) -> bool:
+        if not batch.tickets or self._view.age_s < self._settings.full_for_s:
+            return True
+        if seen.enforcement is not Enforcement.STRICT:
+            # Nothing checks the limit after us, so an old look must not admit; nor must it refuse for long.
+            return False
+        return self._admits_all(seen, batch)
+
+    def _may_rely_on(self, seen: Counter, batch: Batch) -> bool:
+        """Whether a hybrid counter that cannot be read may be planned with as it was; later it may be strict."""
+        is_hybrid = seen.enforcement is Enforcement.HYBRID and self._view.age_s <= self._healer.quiet_s / 2
+        return is_hybrid and self._admits_all(seen, batch)
+
+    def _admits_all(self, seen: Counter, batch: Batch) -> bool:
+        in_use = self._expected(seen, batch.adjustments)
+        return all(admit(seen, [ticket.entry.amount for ticket in batch.tickets], in_use))
+
+    def _plan(self, counter: Counter, batch: Batch) -> _Plan | None:
+        """Refuse what does not fit, write what needs no reservation, and return what is left to be written."""
+        tickets = batch.tickets
         if counter.is_closed:
             # Its account is being deleted: nothing is let in, and what was is still given back.
-            self._end(tickets, [], AccountNotFoundError(self._key.account_id))
+            self._end(Batch(tickets, []), AccountNotFoundError(self._key.account_id))
             tickets = []
-        adjustments = self._drop_outdated(counter, adjustments)
-        granted = self._refuse_what_does_not_fit(counter, tickets, self._expected(counter, adjustments))
+        adjustments = self._drop_outdated(counter, batch.adjustments)
+        in_use = self._expected(counter, adjustments)
+        granted = Batch(self._refuse_what_does_not_fit(counter, tickets, in_use), adjustments)
         if counter.enforcement is Enforcement.HYBRID:
-            self._in_flight += sum(ticket.entry.amount for ticket in granted)
+            self._in_flight += granted.amount
             self._start_write(counter, granted, is_reserved=False)
-            granted = []
-        if not granted and not adjustments:
-            return 0.0
-        return await self._commit(counter, granted, adjustments)
+            granted = Batch([], adjustments)
+        if not granted.tickets and not adjustments:
+            return None
+        ahead = 0
+        if granted.tickets and self._room == math.inf:
+            ahead = self._lease.wanted(counter, in_use + granted.amount)
+        change = Change(
+            delta=granted.amount + ahead + sum(one.delta for one in adjustments),
+            admits=bool(granted.tickets),
+            limit=counter.limit,
+            epoch=counter.epoch if any(one.epoch is not None for one in adjustments) else None,
+            enforcement=Enforcement.HYBRID if any(one.epoch is None for one in adjustments) else None,
+            at_ms=self._clock(),
+        )
+        return _Plan(counter, granted, ahead, change)
 
     def _expected(self, counter: Counter, adjustments: Sequence[Adjustment]) -> int:
         """Return the counter's value once everything that this lane knows of is counted."""
@@ -315,128 +344,6 @@ class Lane:
             # What was written is in flight, and an adjustment at the same time.
             return counter.value + self._in_flight + sum(one.delta - one.in_flight for one in adjustments)
         return counter.value + sum(one.delta for one in adjustments)
-
-    async def _commit(self, counter: Counter, granted: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> float:
-        """Write the one change that carries these reservations and adjustments; return what ``_flush`` does."""
-        sent_at = asyncio.get_running_loop().time()
-        follows = any(one.epoch is not None for one in adjustments)
-        amount = sum(ticket.entry.amount for ticket in granted)
-        ahead = 0
-        if granted and self._room == math.inf:
-            ahead = self._lease.wanted(counter, self._expected(counter, adjustments) + amount)
-        change = Change(
-            delta=amount + ahead + sum(one.delta for one in adjustments),
-            admits=bool(granted),
-            limit=counter.limit,
-            epoch=counter.epoch if follows else None,
-            enforcement=Enforcement.HYBRID if any(one.epoch is None for one in adjustments) else None,
-            at_ms=self._clock(),
-        )
-        try:
-            outcome = await self._store.change_counter(self._key, change)
-        except NotAppliedError:
-            self._put_back(granted, adjustments)
-            return self._pace.after_throttling_s()
-        except OutcomeUnknownError:
-            # What goes ahead of the ledger may count twice, never zero times; what follows it may count zero times,
-            # never twice.
-            self._lease.restrain()
-            self._put_back(granted, [one for one in adjustments if one.epoch is None])
-            self._finish([one for one in adjustments if one.epoch is not None])
-            return self._pace.after_silence_s()
-        except (StoreRejectedError, CounterDamagedError) as error:
-            self._end(granted, adjustments, error)
-            return 0.0
-        if outcome.counter is not None and outcome.counter.revision < counter.revision:
-            # By hand, as no flush and no healing takes the revision back.
-            self._seen = None
-        if isinstance(outcome, Changed):
-            self._learn(outcome.counter, sent_at)
-            self._flushed_at = sent_at
-            self._finish(adjustments)
-            self._keep(outcome.counter, ahead, sent_at)
-            # As the flush was planned: the counter may have become hybrid meanwhile.
-            self._start_write(outcome.counter, granted, is_reserved=True)
-        elif outcome.counter is None:
-            self._end(granted, adjustments, AccountNotFoundError(self._key.account_id))
-        else:
-            # Somebody else changed the counter: plan again from what the refusal showed.
-            self._learn(outcome.counter, sent_at)
-            self._put_back(granted, adjustments)
-        return self._pace.after_success_s()
-
-    def _keep(self, counter: Counter, ahead: int, sent_at: float) -> None:
-        """Put into the lease what was reserved ahead, and see to it that the rest is given back in time."""
-        self._stop_timer()
-        if ahead:
-            until = self._lease.grant(counter, ahead, sent_at)
-            self._give_back_timer = asyncio.get_running_loop().call_at(until, self._give_back)
-        if counter is not self._seen:
-            # Its terms were changed while the answer was on its way.
-            self._give_back()
-
-    async def _view(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> Counter | None:
-        """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""
-        seen = self._seen
-        if seen is not None and self._may_trust(seen, tickets, adjustments):
-            return seen
-        asked_at = asyncio.get_running_loop().time()
-        try:
-            counter = await self._store.read_counter(self._key)
-        except (NotAppliedError, OutcomeUnknownError):
-            if seen is None or seen.enforcement is not Enforcement.HYBRID:
-                raise
-            if not self._admits_all(seen, tickets, adjustments):
-                raise
-            if asyncio.get_running_loop().time() - self._seen_at > self._healer.quiet_s / 2:
-                # By now it may be strict.
-                raise
-            # Hybrid callers prefer being let in by an old look to no answer; it is no reason to refuse.
-            return seen
-        if counter is not None:
-            self._learn(counter, asked_at)
-        return counter
-
-    def _may_trust(self, seen: Counter, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
-        if not tickets or asyncio.get_running_loop().time() - self._seen_at < self._settings.full_for_s:
-            return True
-        if seen.enforcement is not Enforcement.STRICT:
-            # Nothing checks the limit after us, so an old look must not admit; nor must it refuse for long.
-            return False
-        return self._admits_all(seen, tickets, adjustments)
-
-    def _admits_all(self, seen: Counter, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> bool:
-        return all(admit(seen, [ticket.entry.amount for ticket in tickets], self._expected(seen, adjustments)))
-
-    def _take_batch(self, size_max: int) -> list[Ticket]:
-        """Take the oldest live tickets out of the queue; those whose time is up are answered."""
-        now = asyncio.get_running_loop().time()
-        batch: list[Ticket] = []
-        room = min(size_max, self._room)
-        while self._queue and len(batch) < room:
-            ticket = self._queue.popleft()
-            if ticket.is_live(now):
-                batch.append(ticket)
-            else:
-                ticket.fail(OverloadedError("The counter could not be changed in time; try again."))
-        return batch
-
-    def _put_back(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment]) -> None:
-        """Undo the taking of a batch: its tickets stay ahead of those that came later."""
-        self._queue.extendleft(reversed(tickets))
-        self._adjustments[:0] = adjustments
-
-    def _end(self, tickets: Sequence[Ticket], adjustments: Sequence[Adjustment], error: CounterError) -> None:
-        """Answer a batch that can never be flushed. What its adjustments follow is done, so they count as done."""
-        self._seen = None
-        for ticket in tickets:
-            ticket.fail(error)
-        self._finish(adjustments)
-
-    def _finish(self, adjustments: Sequence[Adjustment]) -> None:
-        for adjustment in adjustments:
-            adjustment.finish()
-            self._in_flight -= adjustment.in_flight
 
     def _drop_outdated(self, counter: Counter, adjustments: Sequence[Adjustment]) -> list[Adjustment]:
         """End the adjustments that must not be made any more; return the others.
@@ -457,59 +364,102 @@ class Lane:
                 in_use += ticket.entry.amount
             else:
                 refused.append(ticket)
-        if refused:
-            # Those just granted count too: "479 of 500 in use" would be no reason to refuse.
-            self._refusals.refuse(counter, refused, in_use, self._try_again)
+        # Those just granted count too: "479 of 500 in use" would be no reason to refuse.
+        if refused and self._refusals.refuse(counter, refused, in_use):
+            self._healing = asyncio.create_task(self._heal())
         return granted
 
-    def _try_again(self, healed: Counter | None, tickets: list[Ticket]) -> None:
-        """Queue those that waited for a healing."""
+    async def _heal(self) -> None:
+        """Heal the counter, and queue again the creates that waited for it."""
+        healed, tickets = await self._refusals.heal()
+        self._healing = None
         if healed is not None:
-            self._learn(healed)
-        self._put_back(tickets, [])
+            self._view.learn(healed)
+        self._queue.put_back(Batch(tickets, []))
         self._wake()
 
-    def _learn(self, counter: Counter, asked_at: float = -math.inf) -> None:
-        """Plan with this counter from now on, unless a newer one is known.
+    async def _commit(self, plan: _Plan) -> None:
+        """Make the one write of a batch, and do what its outcome asks for."""
+        counter, batch, ahead, change = plan
+        sent_at = asyncio.get_running_loop().time()
+        outcome = await self._try_to_change(change)
+        if isinstance(outcome, Changed | Refused):
+            self._pace.succeed()
+            if outcome.counter is not None and outcome.counter.revision < counter.revision:
+                # By hand, as no flush and no healing takes the revision back.
+                self._view.forget()
+        match outcome:
+            case Changed(changed):
+                self._view.learn_from_flush(changed, sent_at)
+                self._finish(batch.adjustments)
+                self._keep_ahead(changed, ahead, sent_at)
+                # As the flush was planned: the counter may have become hybrid meanwhile.
+                self._start_write(changed, batch, is_reserved=True)
+            case Refused(Counter() as other):
+                # Somebody else changed the counter: plan again from what the refusal showed.
+                self._view.learn(other, sent_at)
+                self._queue.put_back(batch)
+            case Refused():
+                self._end(batch, AccountNotFoundError(self._key.account_id))
+            case NotAppliedError():
+                self._queue.put_back(batch)
+                self._pace.slow_down()
+            case OutcomeUnknownError():
+                # What goes ahead of the ledger may count twice, never zero times; what follows it may count zero times,
+                # never twice.
+                self._lease.restrain()
+                self._queue.put_back(Batch(batch.tickets, [one for one in batch.adjustments if one.epoch is None]))
+                self._finish([one for one in batch.adjustments if one.epoch is not None])
+                self._pace.back_off()
+            case error:
+                self._end(batch, error)
 
-        Args:
-            counter: As it was seen.
-            asked_at: Event loop time, in seconds, just before it was asked for: however late the answer is looked at,
-                the counter was so after that. Left out where nobody knows.
-        """
-        seen = self._seen
-        if seen is not None and (counter.revision, counter.terms_version) < (seen.revision, seen.terms_version):
-            # A read that was overtaken by a flush or by a change of the limit.
-            return
-        self._seen = counter
-        self._seen_at = max(self._seen_at, asked_at)
+    async def _try_to_change(self, change: Change) -> Changed | Refused | _Failure:
+        try:
+            return await self._store.change_counter(self._key, change)
+        except (NotAppliedError, OutcomeUnknownError, StoreRejectedError, CounterDamagedError) as error:
+            return error
 
-    def _start_write(self, counter: Counter, tickets: Sequence[Ticket], *, is_reserved: bool) -> None:
+    def _end(self, batch: Batch, error: CounterError) -> None:
+        """Answer a batch that can never be flushed. What its adjustments follow is done, so they count as done."""
+        self._view.forget()
+        for ticket in batch.tickets:
+            ticket.fail(error)
+        self._finish(batch.adjustments)
+
+    def _finish(self, adjustments: Sequence[Adjustment]) -> None:
+        for adjustment in adjustments:
+            adjustment.finish()
+            self._in_flight -= adjustment.in_flight
+
+    # The write of the entries, and what it leaves to be counted
+
+    def _start_write(self, counter: Counter, batch: Batch, *, is_reserved: bool) -> None:
         """Write granted entries in the background, while the next flush already runs."""
-        if not tickets:
+        if not batch.tickets:
             return
-        self._lease.observe(sum(ticket.entry.amount for ticket in tickets))
-        self._writing += len(tickets)
-        task = asyncio.create_task(self._write(counter, tickets, is_reserved=is_reserved))
+        self._lease.observe(batch.amount)
+        self._writing += len(batch.tickets)
+        task = asyncio.create_task(self._write(counter, batch, is_reserved=is_reserved))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _write(self, counter: Counter, tickets: Sequence[Ticket], *, is_reserved: bool) -> None:
+    async def _write(self, counter: Counter, batch: Batch, *, is_reserved: bool) -> None:
         try:
-            written = await self._writer.write(counter.slots, tickets)
+            written = await self._writer.write(counter.slots, batch.tickets)
         except Exception as error:  # noqa: BLE001 - likewise
             self._log_unforeseen("write.failed", error)
-            for ticket in tickets:
+            for ticket in batch.tickets:
                 ticket.fail(OverloadedError(_UNFORESEEN))
-            written = Written.of(tickets)
+            written = Written.of(batch.tickets)
         finally:
-            self._writing -= len(tickets)
+            self._writing -= len(batch.tickets)
             if self._is_filled:
                 self._filled.set()
         if not is_reserved:
             # In flight until they are counted: those that were stored, by the adjustment.
-            self._in_flight -= sum(ticket.entry.amount for ticket in tickets) - written.stored
+            self._in_flight -= batch.amount - written.stored
             if written.stored:
-                self._queue_adjustment(written.stored, counter.epoch, in_flight=written.stored)
+                self._enqueue(Adjustment(written.stored, counter.epoch, in_flight=written.stored))
         elif written.unused:
-            self._queue_adjustment(-written.unused, counter.epoch)
+            self._enqueue(Adjustment(-written.unused, counter.epoch))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from counters.lanes.backlog import BATCH_MAX
-from counters.lanes.rates import Recent
+from counters.lanes.pacing import Recent
 from counters.lanes.tickets import Adjustment
 from counters.model import Counter
 

@@ -6,7 +6,8 @@ from random import Random
 from counters.errors import OverloadedError
 from counters.healing.healer import Healer
 from counters.keys import CounterKey
-from counters.lanes.lane import Lane, LaneSettings
+from counters.lanes.lane import Lane
+from counters.lanes.settings import LaneSettings
 from counters.model import Counter
 from counters.stores.port import Store
 from counters.values.ids import Clock

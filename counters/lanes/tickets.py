@@ -26,16 +26,11 @@ class Ticket:
         self.is_stored = False
         self.answer: asyncio.Future[Created] = asyncio.get_running_loop().create_future()
 
-    def is_live(self, now: float) -> bool:
-        """Tell whether the caller still waits and its deadline is ahead."""
-        return not self.answer.done() and now < self.deadline
-
-    def may_be_written(self, now: float) -> bool:
-        """Tell whether a write of its entry may start; answers it when its time is up."""
-        if self.is_live(now):
-            return True
-        self.fail(OverloadedError("The entry could not be stored in time; try again."))
-        return False
+    def expire_if_late(self, now: float) -> bool:
+        """Answer that the time is up, if it is at this event loop time; return whether nobody waits any more."""
+        if now >= self.deadline:
+            self.expire()
+        return self.answer.done()
 
     def store(self) -> None:
         """Note that the entry is durable, and answer if the caller still waits."""

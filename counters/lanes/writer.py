@@ -61,9 +61,9 @@ class EntryWriter:
         return self._backlog.size + self._inserts_waiting
 
     @property
-    def is_behind(self) -> bool:
+    def is_saturated(self) -> bool:
         """Whether the ledger took less than came for more than a moment."""
-        return self._backlog.is_behind
+        return self._backlog.is_saturated
 
     def capacity(self, seconds: float) -> float:
         """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""
@@ -85,7 +85,7 @@ class EntryWriter:
     async def _write_batch(self, tickets: Sequence[Ticket]) -> int:
         """Write entries under ids of ours; return the sum of what was certainly not stored."""
         now = asyncio.get_running_loop().time()
-        live = [ticket for ticket in tickets if ticket.may_be_written(now)]
+        live = [ticket for ticket in tickets if not ticket.expire_if_late(now)]
         unused = _sum(tickets) - _sum(live)
         if not live:
             return unused
@@ -115,7 +115,7 @@ class EntryWriter:
     async def _insert(self, ticket: Ticket) -> int:
         """Write an entry under the caller's own id, unless it is taken; return what was certainly not stored."""
         backoff = Backoff(self._random)
-        while ticket.may_be_written(asyncio.get_running_loop().time()):
+        while not ticket.expire_if_late(asyncio.get_running_loop().time()):
             try:
                 async with asyncio.timeout_at(ticket.deadline):
                     taken_by = await self._store.insert_entry(self._key, self._slots, ticket.entry)

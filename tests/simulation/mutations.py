@@ -49,8 +49,8 @@ MUTATIONS: Final = (
         "release repeated after an unknown outcome",
         "counters.lanes.lane:Lane._commit",
         (
-            ("[one for one in adjustments if one.epoch is None])", "adjustments)"),
-            ("self._finish([one for one in adjustments if one.epoch is not None])", "pass"),
+            ("[one for one in batch.adjustments if one.epoch is None])", "batch.adjustments)"),
+            ("self._finish([one for one in batch.adjustments if one.epoch is not None])", "pass"),
         ),
     ),
     Mutation(
@@ -58,8 +58,8 @@ MUTATIONS: Final = (
         "counters.lanes.lane:Lane._commit",
         (
             (
-                "self._put_back(granted, [one for one in adjustments if one.epoch is None])",
-                "self._start_write(counter, granted, is_reserved=True)",
+                "self._queue.put_back(Batch(batch.tickets, [one for one in batch.adjustments if one.epoch is None]))",
+                "self._start_write(counter, batch, is_reserved=True)",
             ),
         ),
     ),
@@ -67,11 +67,8 @@ MUTATIONS: Final = (
         "write before reserve",
         "counters.lanes.lane:Lane._commit",
         (
-            (
-                "    try:\n        outcome",
-                "    self._start_write(counter, granted, is_reserved=True)\n    try:\n        outcome",
-            ),
-            ("self._start_write(outcome.counter, granted, is_reserved=True)", "pass"),
+            ("    outcome =", "    self._start_write(counter, batch, is_reserved=True)\n    outcome ="),
+            ("self._start_write(changed, batch, is_reserved=True)", "pass"),
         ),
     ),
     Mutation(
@@ -178,7 +175,7 @@ MUTATIONS: Final = (
     Mutation(
         "lease kept although nobody knows whether it was reserved",
         "counters.lanes.lane:Lane._commit",
-        (("self._lease.restrain()", "self._keep(counter, ahead, sent_at)"),),
+        (("self._lease.restrain()", "self._keep_ahead(counter, ahead, sent_at)"),),
     ),
     Mutation(
         "insert of unknown outcome sent again",
@@ -199,8 +196,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "entry write started after the deadline",
-        "counters.lanes.tickets:Ticket.may_be_written",
-        (("self.is_live(now)", "True"),),
+        "counters.lanes.tickets:Ticket.expire_if_late",
+        (("now >= self.deadline", "False"),),
     ),
     Mutation(
         "lane at the limit refuses from a look of any age",
@@ -232,9 +229,9 @@ MUTATIONS: Final = (
         "counters.lanes.lane:Lane._write",
         (
             (
-                "self._queue_adjustment(-written.unused, counter.epoch)",
+                "self._enqueue(Adjustment(-written.unused, counter.epoch))",
                 """now = await self._store.read_counter(self._key)
-        self._queue_adjustment(-written.unused, now and now.epoch)""",
+        self._enqueue(Adjustment(-written.unused, now and now.epoch))""",
             ),
         ),
     ),
@@ -296,7 +293,7 @@ MUTATIONS: Final = (
     Mutation(
         "backlog writes what is out of time",
         "counters.lanes.backlog:Backlog._take",
-        (("if ticket.may_be_written(now):", "if True:"),),
+        (("if ticket.expire_if_late(now):", "if False:"),),
     ),
     Mutation(
         "unprocessed entry answered as stored",
@@ -355,7 +352,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "closed counter refuses by its limit",
-        "counters.lanes.lane:Lane._flush_batch",
+        "counters.lanes.lane:Lane._plan",
         (("if counter.is_closed:", "if False:"),),
     ),
     Mutation(
@@ -378,8 +375,8 @@ MUTATIONS: Final = (
         "counters.lanes.lane:Lane._commit",
         (
             (
-                "granted, is_reserved=True)",
-                "granted, is_reserved=outcome.counter.enforcement is not Enforcement.HYBRID)",
+                "batch, is_reserved=True)",
+                "batch, is_reserved=changed.enforcement is not Enforcement.HYBRID)",
             ),
         ),
     ),

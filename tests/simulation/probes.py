@@ -48,7 +48,7 @@ def _drop_outdated(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome
         coverage.count("release of an earlier epoch dropped by its lane")
 
 
-def _take_batch(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
+def _take_tickets(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
     del lane
     if args[0] > BATCH_MAX and len(outcome) > BATCH_MAX:
         coverage.count("flush of more than a call")
@@ -60,7 +60,7 @@ _PROBES: Final[tuple[tuple[type, str, Probe], ...]] = (
     (Lease, "draw", _lease_draw),
     (Lease, "give_back", _lease_give_back),
     (Lane, "_drop_outdated", _drop_outdated),
-    (Lane, "_take_batch", _take_batch),
+    (Lane, "_take_tickets", _take_tickets),
 )
 
 

@@ -201,7 +201,7 @@ class Fleet:
         stop = self._to_stop[process]
         if process not in self.processes or process.is_paused or not self._injector.is_active:
             return 0
-        if stop.tries and not any(lane._lease.size and lane._queue for lane in lanes_of(process)):
+        if stop.tries and not any(lane._lease.size and lane._queue.creates for lane in lanes_of(process)):
             stop.tries -= 1
             return 1
         self._pause(process, stop)
@@ -280,7 +280,7 @@ class Fleet:
             "the flush of a lease under way": LEASING in under_way,
             "a lease": any(lane._lease.size for lane in lanes),
             "a flush under way": "change_counter" in under_way,
-            "a release waiting": any(one.delta < 0 for lane in lanes for one in lane._adjustments),
+            "a release waiting": any(one.delta < 0 for lane in lanes for one in lane._queue.adjustments),
             "entries being written": any(lane._writing for lane in lanes),
             "a delete under way": "delete_entry" in under_way,
         }

@@ -5,7 +5,7 @@ from random import Random
 
 from counters.engine import Engine, EngineSettings
 from counters.keys import SERVICES, CounterKey
-from counters.lanes.lane import LaneSettings
+from counters.lanes.settings import LaneSettings
 from counters.model import Enforcement
 from counters.stores.port import Store
 from counters.values.ids import Clock

@@ -8,7 +8,7 @@ import msgspec
 from counters.engine import Engine
 from counters.healing.healer import HealingSettings
 from counters.keys import CounterKey
-from counters.lanes.lane import LaneSettings
+from counters.lanes.settings import LaneSettings
 from counters.model import Created
 from counters.settlement import EntryChange, settle_batch
 from tests.support.engines import make_engine as make_engine_with_clock

@@ -9,7 +9,7 @@ import pytest
 from counters.engine import Engine
 from counters.errors import OverloadedError
 from counters.keys import CounterKey
-from counters.lanes.backlog import Rate
+from counters.lanes.pacing import Rate
 from counters.model import Created, Entry
 from tests.support.callers import LATENCY_S, creates, outcomes_of
 from tests.support.engines import DEADLINE_S, make_account, make_engine

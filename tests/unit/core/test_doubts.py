@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from counters.errors import LimitReachedError, OverloadedError
-from counters.lanes.lane import LaneSettings
+from counters.lanes.settings import LaneSettings
 from counters.model import Created
 from tests.support.callers import LATENCY_S, creates, outcomes_of
 from tests.support.engines import DEADLINE_S, make_account, make_engine

@@ -9,7 +9,7 @@ import pytest
 from counters.engine import Engine
 from counters.errors import AccountNotFoundError, LimitReachedError, OverloadedError
 from counters.keys import CounterKey
-from counters.lanes.lane import LaneSettings
+from counters.lanes.settings import LaneSettings
 from tests.support import factories
 from tests.support.callers import LATENCY_S, creates, outcomes_of
 from tests.support.engines import make_account, make_engine

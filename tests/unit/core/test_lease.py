@@ -10,8 +10,8 @@ import pytest
 from counters.engine import Engine
 from counters.errors import LimitReachedError, OverloadedError
 from counters.keys import CounterKey
-from counters.lanes.lane import LaneSettings
 from counters.lanes.lease import Lease, LeaseSettings
+from counters.lanes.settings import LaneSettings
 from counters.model import Change, Changed, Refused
 from tests.support import factories
 from tests.support.callers import LATENCY_S, creates

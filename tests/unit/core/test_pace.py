@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from counters.retry import Pace
+from counters.lanes.pacing import Pace
 from stack.harness.bucket import Bucket
 from tests.support.callers import LATENCY_S
 from tests.support.engines import make_account, make_engine
@@ -13,43 +13,64 @@ from tests.support.stores import Fault, WatchedStore
 from tests.support.virtual_time import in_virtual_time
 
 
+def after_success_s(pace: Pace) -> float:
+    """Return how long after a send that went well the next one may start."""
+    pace.begin(0.0)
+    pace.succeed()
+    return pace.next_at
+
+
+def after_throttling_s(pace: Pace) -> float:
+    """Return how long after a throttled send it may be repeated."""
+    pace.begin(0.0)
+    pace.slow_down()
+    return pace.next_at
+
+
+def after_silence_s(pace: Pace) -> float:
+    """Return how long after a send without an answer it may be repeated."""
+    pace.begin(0.0)
+    pace.back_off()
+    return pace.next_at
+
+
 class TestPace:
     """One sender among many."""
 
     def test_nothing_is_held_up_before_something_was_throttled(self) -> None:
         pace = Pace(Random(0))
-        assert [pace.after_success_s() for _ in range(10)] == [0.0] * 10
+        assert [after_success_s(pace) for _ in range(10)] == [0.0] * 10
 
     def test_a_single_failure_is_forgotten_at_the_next_success(self) -> None:
         pace = Pace(Random(0))
-        assert pace.after_throttling_s() <= 0.005
-        assert pace.after_success_s() == 0.0
+        assert after_throttling_s(pace) <= 0.005
+        assert after_success_s(pace) == 0.0
 
     def test_sends_are_apart_after_throttling_and_the_more_so_the_more_there_was(self) -> None:
         seldom, often = Pace(Random(0)), Pace(Random(0))
         for failures, pace in ((3, seldom), (10, often)):
             for _ in range(failures):
-                pace.after_throttling_s()
-        assert 0.005 < seldom.after_success_s() < often.after_success_s()
+                after_throttling_s(pace)
+        assert 0.005 < after_success_s(seldom) < after_success_s(often)
 
     def test_a_send_without_an_answer_is_repeated_later_and_later_but_slows_nothing_after_it(self) -> None:
         pace = Pace(Random(0))
-        waits = [pace.after_silence_s() for _ in range(100)]
+        waits = [after_silence_s(pace) for _ in range(100)]
         assert max(waits[:3]) < max(waits) <= 0.5
-        assert pace.after_success_s() == 0.0
-        assert pace.after_silence_s() <= 0.005
+        assert after_success_s(pace) == 0.0
+        assert after_silence_s(pace) <= 0.005
 
     def test_waits_are_bounded(self) -> None:
         pace = Pace(Random(0))
-        assert max(pace.after_throttling_s() for _ in range(1000)) <= 0.25
-        assert pace.after_success_s() <= 0.75
+        assert max(after_throttling_s(pace) for _ in range(1000)) <= 0.25
+        assert after_success_s(pace) <= 0.75
 
     def test_a_second_after_a_short_trouble_nothing_is_held_up_any_more(self) -> None:
         pace = Pace(Random(0))
         for _ in range(3):
-            pace.after_throttling_s()
+            after_throttling_s(pace)
         waited_s = 0.0
-        while wait_s := pace.after_success_s():
+        while wait_s := after_success_s(pace):
             waited_s += wait_s
         assert waited_s < 1.0
 
@@ -63,10 +84,10 @@ class TestPace:
             number = due_at.index(now)
             if bucket.take(1.0, now):
                 sent[number] += now >= 30.0
-                wait_s = paces[number].after_success_s()
+                wait_s = after_success_s(paces[number])
             else:
                 throttled += now >= 30.0
-                wait_s = paces[number].after_throttling_s()
+                wait_s = after_throttling_s(paces[number])
             due_at[number] = now + max(0.008, wait_s)
         assert sum(sent) > 0.9 * 400 * 30
         assert throttled < sum(sent)
