@@ -3,19 +3,14 @@
 A lane has at most one flush in flight; what arrives meanwhile forms the next batch. So there is no added latency at
 low load, and the number of writes to a hot counter follows the store's speed, not the callers' number.
 Group commit is as old as IMS Fast Path: Gawlick and Kinkade, IEEE Database Engineering 8(2), 1985.
-
-Strict and hybrid enforcement are mirror images in one lane. Strict goes up ahead of the ledger and down behind it;
-hybrid goes down ahead of the ledger and up behind it. What goes ahead must count, so it is repeated after an unknown
-outcome; what follows must not count twice, so it is not repeated, and it is dropped when a healing came in between.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from counters.errors import (
     AccountNotFoundError,
@@ -28,17 +23,17 @@ from counters.errors import (
 )
 from counters.healing.healer import Healer
 from counters.keys import CounterKey
-from counters.lanes.admission import admit
 from counters.lanes.backlog import BATCH_MAX
 from counters.lanes.lease import Lease
 from counters.lanes.pacing import Pace
+from counters.lanes.planner import Planner
 from counters.lanes.queue import Batch, Queue
 from counters.lanes.refusals import Refusals
 from counters.lanes.settings import LaneSettings
 from counters.lanes.tickets import Adjustment, Ticket
 from counters.lanes.view import View
 from counters.lanes.writer import EntryWriter, Written
-from counters.model import Change, Changed, Counter, Enforcement, Refused
+from counters.model import Change, Changed, Counter, Refused
 from counters.stores.port import Store
 from counters.values.ids import Clock
 
@@ -49,22 +44,6 @@ _UNFORESEEN: Final = "Something failed, and it is not known whether the entry wa
 _Failure: TypeAlias = NotAppliedError | OutcomeUnknownError | StoreRejectedError | CounterDamagedError
 
 
-class _Plan(NamedTuple):
-    """What one write to the counter carries.
-
-    Attributes:
-        counter: As it was planned with.
-        batch: What is reserved and adjusted.
-        ahead: How much is reserved for creates that are yet to come.
-        change: The write.
-    """
-
-    counter: Counter
-    batch: Batch
-    ahead: int
-    change: Change
-
-
 class Lane:
     """The queue of one counter in this process, and the only place that changes its ``best_effort``."""
 
@@ -73,17 +52,16 @@ class Lane:
     ) -> None:
         self._key = key
         self._store = store
-        self._healer = healer
         self._clock = clock
         self._settings = settings
         self._queue = Queue()
         self._view = View(key, store, random, healer.quiet_s)
+        self._planner = Planner(self._view, healer.quiet_s, settings.full_for_s)
         self._lease = Lease(settings.lease)
         self._give_back_timer: asyncio.TimerHandle | None = None
         self._pace = Pace(random)
         self._refusals = Refusals(key, healer)
         self._writer = EntryWriter(key, store, random)
-        self._in_flight = 0
         self._writing = 0
         self._filled = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -265,9 +243,7 @@ class Lane:
     async def _flush_batch(self, batch: Batch) -> None:
         match await self._look(batch):
             case Counter() as counter:
-                plan = self._plan(counter, batch)
-                if plan is not None:
-                    await self._commit(plan)
+                await self._carry_out(counter, batch)
             case None:
                 self._end(batch, AccountNotFoundError(self._key.account_id))
             case NotAppliedError():
@@ -282,92 +258,29 @@ class Lane:
     async def _look(self, batch: Batch) -> Counter | _Failure | None:
         """Return the counter to plan with: what was seen last, or a fresh look where that could mislead."""
         seen = self._view.seen
-        if seen is not None and self._may_trust(seen, batch):
+        if seen is not None and self._planner.may_trust(seen, batch):
             return seen
         try:
             return await self._view.look()
         except (NotAppliedError, OutcomeUnknownError) as error:
-            # Hybrid callers prefer being let in by an old look to no answer; it is no reason to refuse.
-            return seen if seen is not None and self._may_rely_on(seen, batch) else error
+            return seen if seen is not None and self._planner.may_rely_on(seen, batch) else error
         except (StoreRejectedError, CounterDamagedError) as error:
             return error
 
-    def _may_trust(self, seen: Counter, batch: Batch) -> bool:
-        if not batch.tickets or self._view.age_s < self._settings.full_for_s:
-            return True
-        if seen.enforcement is not Enforcement.STRICT:
-            # Nothing checks the limit after us, so an old look must not admit; nor must it refuse for long.
-            return False
-        return self._admits_all(seen, batch)
-
-    def _may_rely_on(self, seen: Counter, batch: Batch) -> bool:
-        """Whether a hybrid counter that cannot be read may be planned with as it was; later it may be strict."""
-        is_hybrid = seen.enforcement is Enforcement.HYBRID and self._view.age_s <= self._healer.quiet_s / 2
-        return is_hybrid and self._admits_all(seen, batch)
-
-    def _admits_all(self, seen: Counter, batch: Batch) -> bool:
-        in_use = self._expected(seen, batch.adjustments)
-        return all(admit(seen, [ticket.entry.amount for ticket in batch.tickets], in_use))
-
-    def _plan(self, counter: Counter, batch: Batch) -> _Plan | None:
-        """Refuse what does not fit, write what needs no reservation, and return what is left to be written."""
-        tickets = batch.tickets
+    async def _carry_out(self, counter: Counter, batch: Batch) -> None:
+        """Refuse what does not fit, write what needs no reservation, and make the one write for the rest."""
         if counter.is_closed:
             # Its account is being deleted: nothing is let in, and what was is still given back.
-            self._end(Batch(tickets, []), AccountNotFoundError(self._key.account_id))
-            tickets = []
-        adjustments = self._drop_outdated(counter, batch.adjustments)
-        in_use = self._expected(counter, adjustments)
-        granted = Batch(self._refuse_what_does_not_fit(counter, tickets, in_use), adjustments)
-        if counter.enforcement is Enforcement.HYBRID:
-            self._in_flight += granted.amount
-            self._start_write(counter, granted, is_reserved=False)
-            granted = Batch([], adjustments)
-        if not granted.tickets and not adjustments:
-            return None
-        ahead = 0
-        if granted.tickets and self._room == math.inf:
-            ahead = self._lease.wanted(counter, in_use + granted.amount)
-        change = Change(
-            delta=granted.amount + ahead + sum(one.delta for one in adjustments),
-            admits=bool(granted.tickets),
-            limit=counter.limit,
-            epoch=counter.epoch if any(one.epoch is not None for one in adjustments) else None,
-            enforcement=Enforcement.HYBRID if any(one.epoch is None for one in adjustments) else None,
-            at_ms=self._clock(),
-        )
-        return _Plan(counter, granted, ahead, change)
-
-    def _expected(self, counter: Counter, adjustments: Sequence[Adjustment]) -> int:
-        """Return the counter's value once everything that this lane knows of is counted."""
-        if counter.enforcement is Enforcement.HYBRID:
-            # What was written is in flight, and an adjustment at the same time.
-            return counter.value + self._in_flight + sum(one.delta - one.in_flight for one in adjustments)
-        return counter.value + sum(one.delta for one in adjustments)
-
-    def _drop_outdated(self, counter: Counter, adjustments: Sequence[Adjustment]) -> list[Adjustment]:
-        """End the adjustments that must not be made any more; return the others.
-
-        They follow a change of the ledger in an earlier epoch, or go ahead of one in a counter that was hybrid.
-        """
-        valid = {counter.epoch, None} if counter.enforcement is Enforcement.HYBRID else {counter.epoch}
-        self._finish([one for one in adjustments if one.epoch not in valid])
-        return [one for one in adjustments if one.epoch in valid]
-
-    def _refuse_what_does_not_fit(self, counter: Counter, tickets: Sequence[Ticket], in_use: int) -> list[Ticket]:
-        """Return the tickets that fit under the limit; refuse the others."""
-        granted, refused = [], []
-        decisions = admit(counter, [ticket.entry.amount for ticket in tickets], in_use)
-        for ticket, fits in zip(tickets, decisions, strict=True):
-            if fits:
-                granted.append(ticket)
-                in_use += ticket.entry.amount
-            else:
-                refused.append(ticket)
-        # Those just granted count too: "479 of 500 in use" would be no reason to refuse.
-        if refused and self._refusals.refuse(counter, refused, in_use):
+            self._end(Batch(batch.tickets, []), AccountNotFoundError(self._key.account_id))
+            batch = Batch([], batch.adjustments)
+        plan = self._planner.plan(counter, batch)
+        self._planner.finish(plan.outdated)
+        # What was granted just now counts too: "479 of 500 in use" would be no reason to refuse.
+        if plan.refused and self._refusals.refuse(counter, plan.refused, plan.in_use):
             self._healing = asyncio.create_task(self._heal())
-        return granted
+        self._start_write(counter, plan.unreserved, is_reserved=False)
+        if plan.reserved.tickets or plan.reserved.adjustments:
+            await self._commit(counter, plan.reserved, plan.in_use)
 
     async def _heal(self) -> None:
         """Heal the counter, and queue again the creates that waited for it."""
@@ -378,11 +291,11 @@ class Lane:
         self._queue.put_back(Batch(tickets, []))
         self._wake()
 
-    async def _commit(self, plan: _Plan) -> None:
+    async def _commit(self, counter: Counter, batch: Batch, in_use: int) -> None:
         """Make the one write of a batch, and do what its outcome asks for."""
-        counter, batch, ahead, change = plan
         sent_at = asyncio.get_running_loop().time()
-        outcome = await self._try_to_change(change)
+        ahead = self._lease.wanted(counter, in_use) if batch.tickets and self._room == math.inf else 0
+        outcome = await self._try_to_change(self._planner.change(counter, batch, ahead, self._clock()))
         if isinstance(outcome, Changed | Refused):
             self._pace.succeed()
             if outcome.counter is not None and outcome.counter.revision < counter.revision:
@@ -391,7 +304,7 @@ class Lane:
         match outcome:
             case Changed(changed):
                 self._view.learn_from_flush(changed, sent_at)
-                self._finish(batch.adjustments)
+                self._planner.finish(batch.adjustments)
                 self._keep_ahead(changed, ahead, sent_at)
                 # As the flush was planned: the counter may have become hybrid meanwhile.
                 self._start_write(changed, batch, is_reserved=True)
@@ -409,7 +322,7 @@ class Lane:
                 # never twice.
                 self._lease.restrain()
                 self._queue.put_back(Batch(batch.tickets, [one for one in batch.adjustments if one.epoch is None]))
-                self._finish([one for one in batch.adjustments if one.epoch is not None])
+                self._planner.finish([one for one in batch.adjustments if one.epoch is not None])
                 self._pace.back_off()
             case error:
                 self._end(batch, error)
@@ -425,12 +338,7 @@ class Lane:
         self._view.forget()
         for ticket in batch.tickets:
             ticket.fail(error)
-        self._finish(batch.adjustments)
-
-    def _finish(self, adjustments: Sequence[Adjustment]) -> None:
-        for adjustment in adjustments:
-            adjustment.finish()
-            self._in_flight -= adjustment.in_flight
+        self._planner.finish(batch.adjustments)
 
     # The write of the entries, and what it leaves to be counted
 
@@ -456,10 +364,6 @@ class Lane:
             self._writing -= len(batch.tickets)
             if self._is_filled:
                 self._filled.set()
-        if not is_reserved:
-            # In flight until they are counted: those that were stored, by the adjustment.
-            self._in_flight -= batch.amount - written.stored
-            if written.stored:
-                self._enqueue(Adjustment(written.stored, counter.epoch, in_flight=written.stored))
-        elif written.unused:
-            self._enqueue(Adjustment(-written.unused, counter.epoch))
+        adjustment = self._planner.after_write(counter, batch, written, is_reserved=is_reserved)
+        if adjustment is not None:
+            self._enqueue(adjustment)

@@ -50,7 +50,7 @@ MUTATIONS: Final = (
         "counters.lanes.lane:Lane._commit",
         (
             ("[one for one in batch.adjustments if one.epoch is None])", "batch.adjustments)"),
-            ("self._finish([one for one in batch.adjustments if one.epoch is not None])", "pass"),
+            ("self._planner.finish([one for one in batch.adjustments if one.epoch is not None])", "pass"),
         ),
     ),
     Mutation(
@@ -78,11 +78,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "lane releases what belongs to an earlier epoch",
-        "counters.lanes.lane:Lane._drop_outdated",
-        (
-            ("self._finish([one for one in adjustments if one.epoch not in valid])", "pass"),
-            ("return [one for one in adjustments if one.epoch in valid]", "return list(adjustments)"),
-        ),
+        "counters.lanes.planner:Planner._drop_outdated",
+        (("return outdated, [one for one in adjustments if one.epoch in valid]", "return [], list(adjustments)"),),
     ),
     Mutation(
         "settlement does not check the mark",
@@ -201,8 +198,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "lane at the limit refuses from a look of any age",
-        "counters.lanes.lane:Lane._may_trust",
-        (("< self._settings.full_for_s", "< 1e9"),),
+        "counters.lanes.planner:Planner.may_trust",
+        (("< self._full_for_s", "< 1e9"),),
     ),
     Mutation(
         "replay answered although its own insert may still come",
@@ -211,7 +208,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "what was never in flight taken from what is",
-        "counters.lanes.lane:Lane._finish",
+        "counters.lanes.planner:Planner.finish",
         (("adjustment.in_flight", "max(0, adjustment.delta)"),),
     ),
     Mutation(
@@ -229,9 +226,11 @@ MUTATIONS: Final = (
         "counters.lanes.lane:Lane._write",
         (
             (
-                "self._enqueue(Adjustment(-written.unused, counter.epoch))",
-                """now = await self._store.read_counter(self._key)
-        self._enqueue(Adjustment(-written.unused, now and now.epoch))""",
+                "    if adjustment is not None:\n",
+                """    if adjustment is not None:
+        now = await self._store.read_counter(self._key)
+        adjustment.epoch = adjustment.epoch if adjustment.delta > 0 else now and now.epoch
+""",
             ),
         ),
     ),
@@ -302,7 +301,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "hybrid admits from a look of any age",
-        "counters.lanes.lane:Lane._may_trust",
+        "counters.lanes.planner:Planner.may_trust",
         (("        return False\n", "        pass\n"),),
     ),
     Mutation(
@@ -352,7 +351,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "closed counter refuses by its limit",
-        "counters.lanes.lane:Lane._plan",
+        "counters.lanes.lane:Lane._carry_out",
         (("if counter.is_closed:", "if False:"),),
     ),
     Mutation(

@@ -8,6 +8,7 @@ from typing import Any, Final
 from counters.lanes.backlog import BATCH_MAX
 from counters.lanes.lane import Lane
 from counters.lanes.lease import Lease, LeaseSettings
+from counters.lanes.planner import Planner
 from tests.simulation.coverage import Coverage
 
 Probe = Callable[[Coverage, Any, tuple[Any, ...], Any], None]
@@ -43,8 +44,8 @@ def _count_lease(coverage: Coverage, lease: Any, what: str) -> None:  # noqa: AN
 
 
 def _drop_outdated(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
-    del lane
-    if len(outcome) < len(args[1]):
+    del lane, args
+    if outcome[0]:
         coverage.count("release of an earlier epoch dropped by its lane")
 
 
@@ -59,7 +60,7 @@ _PROBES: Final[tuple[tuple[type, str, Probe], ...]] = (
     (Lease, "grant", _lease_grant),
     (Lease, "draw", _lease_draw),
     (Lease, "give_back", _lease_give_back),
-    (Lane, "_drop_outdated", _drop_outdated),
+    (Planner, "_drop_outdated", _drop_outdated),
     (Lane, "_take_tickets", _take_tickets),
 )
 

@@ -256,8 +256,10 @@ class Simulation:
         """Check that lanes that have nothing to do keep no sum."""
         for process in self.fleet.processes:
             for lane in lanes_of(process):
-                if lane._in_flight or lane._writing or lane._queue:
-                    raise Violation("an idle lane keeps a sum", f"{lane._in_flight} in flight, {lane._writing} written")
+                if lane._planner.in_flight or lane._writing or lane._queue:
+                    raise Violation(
+                        "an idle lane keeps a sum", f"{lane._planner.in_flight} in flight, {lane._writing} written"
+                    )
 
     def _check_settled(self) -> None:
         """Check what must hold once all records are settled, before anything is healed in the liveness phase."""
