@@ -109,9 +109,8 @@ class Planner:
         The first follow a change of the ledger in an earlier epoch, or go ahead of one in a counter that was hybrid.
         """
         valid = {counter.epoch, None} if counter.enforcement is Enforcement.HYBRID else {counter.epoch}
-        return [one for one in adjustments if one.epoch not in valid], [
-            one for one in adjustments if one.epoch in valid
-        ]
+        outdated = [one for one in adjustments if one.epoch not in valid]
+        return outdated, [one for one in adjustments if one.epoch in valid]
 
     def change(self, counter: Counter, batch: Batch, ahead: int, at_ms: int) -> Change:
         """Return the one write that carries a batch.
