@@ -94,7 +94,7 @@ def _made(steps: Steps) -> Outputs:
     return outputs
 
 
-class Place(NamedTuple):
+class DeployPlace(NamedTuple):
     """Where to deploy to, and what.
 
     Attributes:
@@ -120,7 +120,7 @@ class Deployment:
         arguments: What to tell Terraform each time.
     """
 
-    def __init__(self, place: Place, terraform: Terraform, cloud: Cloud, arguments: Sequence[str]) -> None:
+    def __init__(self, place: DeployPlace, terraform: Terraform, cloud: Cloud, arguments: Sequence[str]) -> None:
         self._place = place
         self._terraform = terraform
         self._cloud = cloud
@@ -191,7 +191,7 @@ class Deployment:
                 self._terraform.apply(*self._arguments, *images)
 
 
-def image_address(repository_url: str, place: Place) -> str:
+def image_address(repository_url: str, place: DeployPlace) -> str:
     """Return the image's name, which begins with the registry to push it to.
 
     MiniStack calls its registry as AWS does, where nobody would find it: it is where the emulator is.
@@ -202,7 +202,7 @@ def image_address(repository_url: str, place: Place) -> str:
     return f"{host}/{name}:{place.tag}"
 
 
-def api_address(api_url: str, place: Place) -> Address | None:
+def api_address(api_url: str, place: DeployPlace) -> Address | None:
     """Return where to try the API; None when it cannot be reached from here under the address that Terraform knows.
 
     MiniStack's load balancer answers where the emulator is, to whoever asks for its name.
@@ -223,7 +223,7 @@ def _repository_name(outputs: Outputs) -> str:
 
 
 def _say(text: str) -> None:
-    """Print at once, in order with what the programs print that we run."""
+    """Print without a buffer, so that our lines and those of child programs stay in order."""
     print(text, flush=True)
 
 
@@ -240,7 +240,7 @@ def prepare(environment: Mapping[str, str], arguments: Sequence[str]) -> Deploym
     terraform = open_terraform(environment)
     # What runs may be of another type: the one that is asked for counts.
     architecture = terraform.variable("architecture", variables)
-    place = Place(endpoint, registry.tag_for(tag, architecture), architecture, environment.get("API_URL"))
+    place = DeployPlace(endpoint, registry.tag_for(tag, architecture), architecture, environment.get("API_URL"))
     return Deployment(place, terraform, cloud, variables)
 
 

@@ -52,7 +52,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Terraform:
-    """The root in ``terraform/`` with a state of its own.
+    """The root in ``terraform/`` with one environment's state.
 
     Args:
         folder: Where state and providers are kept.
@@ -246,13 +246,13 @@ def keep_image(outputs: Outputs | None) -> list[str]:
 
 
 def image_arguments(image: str | None, served: str | None) -> list[str]:
-    """Return the arguments that tell Terraform what the service is to run, and what served last."""
+    """Return Terraform's arguments for the image and the Lambda to run, and for the image that served last."""
     images = {"api_image": image, "served_image": served}
     return [f"-var={name}={value}" for name, value in images.items() if value is not None]
 
 
 def _setting_variables(arguments: Sequence[str]) -> list[str]:
-    """Return those of the arguments that set variables: ``-var=NAME=VALUE`` or, in two words, ``-var NAME=VALUE``."""
+    """Return the arguments that set variables: ``-var=NAME=VALUE`` or, in two words, ``-var NAME=VALUE``."""
     chosen: list[str] = []
     for before, argument in zip(("", *arguments), arguments, strict=False):
         if argument.startswith(("-var", "--var")) or before.lstrip("-") in {"var", "var-file"}:

@@ -37,7 +37,7 @@ class Address(NamedTuple):
 
     Attributes:
         url: Where to connect to.
-        host: The name to ask for there, when it is another than that of the address.
+        host: The host name to ask for, when it differs from the address.
     """
 
     url: str

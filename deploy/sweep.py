@@ -13,6 +13,7 @@ from stack import aws, runs
 from stack.errors import StackError
 from stack.network import is_same_server, read_port
 from stack.paths import ROOT
+from stack.system import LOCAL
 from stack.up import API_PORT
 
 
@@ -43,8 +44,8 @@ def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
             raise StackError(f"{exc} Or name an emulator with AWS_ENDPOINT_URL=..., or say ENV=aws.") from exc
     else:
         if not endpoint or is_same_server(endpoint, run.endpoint):
-            return {**others, **aws.environment(run.endpoint, run.region), "TABLE_NAME": run.table}
-    return {**others, **aws.environment(endpoint)}
+            return {**LOCAL, **others, **aws.environment(run.endpoint, run.region), "TABLE_NAME": run.table}
+    return {**LOCAL, **others, **aws.environment(endpoint)}
 
 
 if __name__ == "__main__":

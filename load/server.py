@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from random import SystemRandom
 from typing import Final
 
 import uvloop
@@ -20,13 +21,14 @@ from api.app import create_app
 from api.backend import Backend
 from api.schemas.services import ServiceCreate
 from api.serving.server import make_engine, serve
-from api.settings import Settings, load_settings
+from api.settings import ApiSettings, load_settings
 from counters.logs import configure_logging
 from counters.stores.dynamodb import DynamoClient, DynamoStore, open_client
-from load.compare.baselines.backend import BASELINES, make_backend
+from load.compare.baselines.backend import make_backend
+from load.compare.baselines.entries import BASELINES
 from load.compare.baselines.sdk import open_sdk
 from load.compare.baselines.table import make_table
-from load.usage import Meter, Usage
+from stack.harness.usage import Meter, Usage
 
 ENGINE: Final = "engine"
 UNITS: Final = "units"
@@ -64,10 +66,10 @@ async def _serve(
         await serve(app, settings)
 
 
-def _make_backend(entries: str, client: DynamoClient, settings: Settings) -> Backend:
+def _make_backend(entries: str, client: DynamoClient, settings: ApiSettings) -> Backend:
     if entries == ENGINE:
         return make_engine(DynamoStore(client, settings.table_name), settings)
-    return make_backend(entries, make_table(client, settings.table_name))
+    return make_backend(entries, make_table(client, settings.table_name, SystemRandom()))
 
 
 if __name__ == "__main__":

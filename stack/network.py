@@ -23,7 +23,7 @@ _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def spare_loopback(environment: MutableMapping[str, str]) -> None:
-    """Add to ``NO_PROXY`` what is on this machine, for every client that goes by it, those of child processes too.
+    """Add this machine's addresses to ``NO_PROXY``, for all clients in this process and its children.
 
     A proxy cannot reach our loopback, and clients ask it all the same where ``HTTP_PROXY`` is set.
     """

@@ -38,10 +38,10 @@ def find_modules(entry: str, root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def build(archive: Path = ARCHIVE) -> Path:
-    """Write the zip, replacing an older one, and return its path."""
+def build(archive: Path = ARCHIVE, entry: str = ENTRY_MODULE) -> Path:
+    """Write the zip of a module and all that it loads, replacing an older one, and return its path."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    files = sorted(find_modules(ENTRY_MODULE).values())
+    files = sorted(find_modules(entry).values())
     # Stored, not deflated: what deflating yields differs between versions of zlib.
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as bundle:
         for file in files:

@@ -76,7 +76,7 @@ class ChildProcess:
             time.sleep(_POLL_S)
 
     def wait(self) -> int:
-        """Wait until it has ended by itself, and return its exit code; negative for the signal that ended it.
+        """Wait until it ends without our doing, and return its exit code; negative for the signal that ended it.
 
         Raises:
             subprocess.TimeoutExpired: It did not end within its grace.

@@ -101,7 +101,7 @@ def provision(endpoint: str, table: str, say: Callable[[str], None] = print) -> 
         say: Is told what is worth knowing on the way.
 
     Raises:
-        StackError: The emulator cannot run the Lambda, or the table is none of ours.
+        StackError: The emulator cannot run the Lambda, or the table was not made by this program.
     """
     stream_arn = _provision_table(endpoint, table)
     queue_url, queue_arn = _provision_queue(endpoint, f"{table}-dead-letters")
@@ -232,10 +232,7 @@ def _wait(waiter: FunctionActiveV2Waiter | FunctionUpdatedV2Waiter, name: str) -
 
 
 def _provision_mapping(functions: LambdaClient, function: str, stream_arn: str, queue_arn: str) -> None:
-    pattern = {
-        "eventName": ["INSERT", "REMOVE"],
-        "dynamodb": {"Keys": {keys.PK: {"S": [{"prefix": keys.ENTRIES_PREFIX}]}}},
-    }
+    pattern = {"dynamodb": {"Keys": {keys.PK: {"S": [{"prefix": keys.ENTRIES_PREFIX}]}}}}
     settings: _MappingSettings = {
         "BatchSize": _BATCH_RECORDS_MAX,
         "ParallelizationFactor": 1,

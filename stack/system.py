@@ -20,6 +20,9 @@ DEFAULT_TABLE: Final = "distributed-counter"
 
 _READY_TIMEOUT_S: Final = 30.0
 # An operation that is under way has 5 s to end, and the process then closes what it has open.
+LOCAL: Final = {"HEAL_AFTER_S": "15"}
+"""Settings that fit an emulator on this machine, where no request is late for minutes."""
+
 _API_GRACE_S: Final = 15.0
 
 
@@ -92,7 +95,7 @@ def running_system(settings: SystemSettings) -> Iterator[System]:
 
 
 def provision_emulator(endpoint: str, table: str, say: Callable[[str], None]) -> Provisioned:
-    """Make in an emulator all that the system needs, and tell what is being done.
+    """Make the table, the Lambda and the rest in an emulator, and report each step.
 
     Raises:
         StackError: Nobody answers there, or not as AWS would.
@@ -112,6 +115,7 @@ def api_program(  # noqa: PLR0913, PLR0917  # each is a setting of the process
 ) -> Program:
     """Return an API process on an emulator; the module is ``api`` or one that wraps it, with its arguments."""
     environment = {
+        **LOCAL,
         **aws.without_aws(),
         **aws.environment(endpoint),
         "HOST": host,

@@ -1,31 +1,24 @@
 """The work that each strategy does: at full speed, at the limit, and while its counter cannot be written."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from load.compare.results import Round
-from load.usage import read_usage
-from stack.harness.client import Request, send_all, send_for
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from load.compare.strategies import Strategy
-    from load.compare.tables import WatchedTable
-    from stack.harness.client import Answer
-    from stack.harness.faults import FaultInjector, Rule
+from load.compare.strategies import Strategy, WatchedTable
+from stack.harness.accounts import UNLIMITED, make_account
+from stack.harness.client import Answer, Request, send_all, send_for
+from stack.harness.faults import FaultInjector, Rule
+from stack.harness.usage import read_usage
 
 CREATED: Final = 201
 DELETED: Final = 204
 REFUSED: Final = 409
 
-_UNLIMITED: Final = 10**9
 _EXACT_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
 
@@ -68,10 +61,12 @@ class Servers(NamedTuple):
     """Where one kind of server runs.
 
     Attributes:
+        table: Its table's name.
         direct: Processes on the endpoint. All but the first count units.
         faulty: One process behind the fault injector.
     """
 
+    table: str
     direct: Sequence[str]
     faulty: str
 
@@ -93,38 +88,25 @@ class _Account(NamedTuple):
         ]
 
 
-class _AtLimit(NamedTuple):
-    """What happened around the limit.
-
-    Attributes:
-        answers: All answers.
-        overshoot: Most entries over the limit at any instant.
-        refused_with_room: Creates that were refused although there was room for all that were under way.
-    """
-
-    answers: Sequence[Answer]
-    overshoot: int
-    refused_with_room: int
-
-
 async def play_round(strategy: Strategy, servers: Servers, table: WatchedTable, sizes: Sizes) -> Round:
     """Do all work of one round, on accounts of its own."""
     first, second, *_ = servers.direct
-    fast = await _make_account(strategy, [first], _UNLIMITED)
+    fast = await _make_account(strategy, [first])
     before = await read_usage(first)
     outcome = await send_for(fast.creates(1), sizes.connections, sizes.seconds)
     exact_s = await _wait_until_exact(fast.id, table)
     used = await read_usage(first) - before
     created = outcome.statuses[CREATED]
-    at_limit = await _play_at_limit(await _make_account(strategy, servers.direct, sizes.limit), table, sizes)
-    write_units, read_units = await _bill(await _make_account(strategy, [second], _UNLIMITED), sizes)
+    limited = await _make_account(strategy, servers.direct, sizes.limit)
+    at_limit, refused_with_room = await _play_at_limit(limited, table, sizes)
+    write_units, read_units = await _bill(await _make_account(strategy, [second]), sizes)
     return Round(
         creates_per_s=created / outcome.elapsed_s,
         p50_ms=outcome.latency_ms(0.5),
         p99_ms=outcome.latency_ms(0.99),
-        errors=_errors([*outcome.answers, *at_limit.answers]),
-        overshoot=at_limit.overshoot,
-        refused_with_room=at_limit.refused_with_room,
+        errors=sum(one.status not in {CREATED, DELETED, REFUSED} for one in [*outcome.answers, *at_limit]),
+        overshoot=max(0, table.most(limited.id) - sizes.limit),
+        refused_with_room=refused_with_room,
         calls_per_create=used.total_calls / created,
         write_units_per_create=write_units,
         read_units_per_create=read_units,
@@ -135,7 +117,7 @@ async def play_round(strategy: Strategy, servers: Servers, table: WatchedTable, 
 
 async def play_outage(strategy: Strategy, servers: Servers, injector: FaultInjector, sizes: Sizes) -> float:
     """Create while each write to a counter is throttled; return the share that succeeded."""
-    account = await _make_account(strategy, [servers.faulty], _UNLIMITED)
+    account = await _make_account(strategy, [servers.faulty])
     injector.inject(_COUNTER_THROTTLED)
     try:
         outcome = await send_for(account.creates(1), sizes.connections, sizes.outage_s)
@@ -144,10 +126,8 @@ async def play_outage(strategy: Strategy, servers: Servers, injector: FaultInjec
     return outcome.statuses[CREATED] / len(outcome.answers)
 
 
-async def _make_account(strategy: Strategy, urls: Sequence[str], limit: int) -> _Account:
-    new = {"username": "load", "max_number_of_services": limit, "enforcement": strategy.enforcement}
-    (answer,) = (await send_all([Request("POST", f"{urls[0]}/accounts", json.dumps(new).encode())], 1)).answers
-    return _Account(urls, json.loads(answer.body)["id"])
+async def _make_account(strategy: Strategy, urls: Sequence[str], limit: int = UNLIMITED) -> _Account:
+    return _Account(urls, await asyncio.to_thread(make_account, urls[0], limit, strategy.enforcement))
 
 
 async def _bill(account: _Account, sizes: Sizes) -> tuple[float, float]:
@@ -162,8 +142,12 @@ async def _bill(account: _Account, sizes: Sizes) -> tuple[float, float]:
     return units.write / created, units.read / created
 
 
-async def _play_at_limit(account: _Account, table: WatchedTable, sizes: Sizes) -> _AtLimit:
-    """Fill an account far beyond its limit; then, over and over, make room, use half of it at once, and fill it up."""
+async def _play_at_limit(account: _Account, table: WatchedTable, sizes: Sizes) -> tuple[Sequence[Answer], int]:
+    """Fill an account far beyond its limit; then, over and over, make room, use half of it at once, and fill it up.
+
+    Returns:
+        All answers, and how many creates were refused although there was room for all that were under way.
+    """
     answers = [*(await send_all(account.creates(sizes.burst), sizes.connections)).answers]
     alive = _ids(answers)
     refused = 0
@@ -180,7 +164,7 @@ async def _play_at_limit(account: _Account, table: WatchedTable, sizes: Sizes) -
         filling = await send_all(account.creates(sizes.limit), sizes.connections)
         answers += [*fitting.answers, *filling.answers]
         alive += _ids([*fitting.answers, *filling.answers])
-    return _AtLimit(answers, max(0, table.most(account.id) - sizes.limit), refused)
+    return answers, refused
 
 
 async def _wait_until_exact(account_id: str, table: WatchedTable) -> float | None:
@@ -195,11 +179,6 @@ async def _wait_until_exact(account_id: str, table: WatchedTable) -> float | Non
         counted_s = time.monotonic() - start
         count = table.count(account_id)
     return counted_s
-
-
-def _errors(answers: Sequence[Answer]) -> int:
-    """Return how many answers are neither yes nor no."""
-    return sum(answer.status not in {CREATED, DELETED, REFUSED} for answer in answers)
 
 
 def _ids(answers: Sequence[Answer]) -> list[str]:

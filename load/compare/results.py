@@ -1,26 +1,14 @@
 """What was measured, as JSON and as one table."""
 
+import os
+import platform
 import statistics
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
-_COLUMNS: Final = (
-    "",
-    "creates/s",
-    "p50 ms",
-    "p99 ms",
-    "errors",
-    "over the limit",
-    "refused with room",
-    "calls/create",
-    "write units/create",
-    "Lambda's",
-    "read units/create",
-    "exact after s",
-    "served in an outage",
-)
+from load.tables import FigureTable
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,117 +57,79 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     served_in_outage: float
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole run.
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """When and where something was measured.
 
     Attributes:
         started_at: When it began, as ISO 8601 says.
         endpoint: Whether DynamoDB was ``MiniStack``, started for this, or the address of another endpoint.
         processors: Of the machine that ran all of it.
         python: The version of Python that did.
+    """
+
+    started_at: str
+    endpoint: str = "MiniStack"
+    processors: int = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
+    python: str = msgspec.field(default_factory=platform.python_version)
+
+
+class Comparison(Run, frozen=True, kw_only=True):
+    """A whole comparison.
+
+    Attributes:
         sizes: How much work it was, as ``phases.Sizes`` has it.
         results: One for each strategy.
     """
 
-    started_at: str
-    endpoint: str
-    processors: int
-    python: str
     sizes: dict[str, float]
     results: Sequence[Result]
 
 
-class Summary(NamedTuple):
-    """All rounds of one strategy in one: medians, but what should not happen as often as it did.
+class Summary(Round, frozen=True, kw_only=True):
+    """All rounds of one strategy in one: medians, the sum of the errors, and the worst of what should not happen.
 
     Attributes:
         strategy: Its name.
-        creates_per_s: Median.
-        p50_ms: Median.
-        p99_ms: Median.
-        errors: Of all rounds together.
-        overshoot: The worst round's.
-        refused_with_room: The worst round's.
-        calls_per_create: Median.
-        write_units_per_create: Median.
-        read_units_per_create: Median.
-        lambda_writes_per_create: Median.
-        exact_after_s: Median, or None when a round never got there.
         served_in_outage: As measured once.
     """
 
     strategy: str
-    creates_per_s: float
-    p50_ms: float
-    p99_ms: float
-    errors: int
-    overshoot: int
-    refused_with_room: int
-    calls_per_create: float
-    write_units_per_create: float
-    read_units_per_create: float
-    lambda_writes_per_create: float
-    exact_after_s: float | None
     served_in_outage: float
 
 
+_TOGETHER: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "errors": sum,
+    "overshoot": max,
+    "refused_with_room": max,
+}
+
+COLUMNS: Final[Mapping[str, Callable[[Summary], str]]] = {
+    "strategy": lambda one: one.strategy,
+    "creates/s": lambda one: f"{one.creates_per_s:.0f}",
+    "p50 ms": lambda one: f"{one.p50_ms:.1f}",
+    "p99 ms": lambda one: f"{one.p99_ms:.1f}",
+    "errors": lambda one: str(one.errors),
+    "over the limit": lambda one: str(one.overshoot),
+    "refused with room": lambda one: str(one.refused_with_room),
+    "calls/create": lambda one: f"{one.calls_per_create:.3f}",
+    "API's write units/create": lambda one: f"{one.write_units_per_create:.3f}",
+    "Lambda's": lambda one: f"{one.lambda_writes_per_create:.3f}",
+    "read units/create": lambda one: f"{one.read_units_per_create:.3f}",
+    "exact after s": lambda one: "never" if one.exact_after_s is None else f"{one.exact_after_s:.2f}",
+    "served in an outage": lambda one: f"{one.served_in_outage:.0%}",
+}
+
+
 def summarise(result: Result) -> Summary:
-    """Return what all rounds of a strategy say together."""
-    rounds = result.rounds
-
-    def median(column: Callable[[Round], float]) -> float:
-        return statistics.median(map(column, rounds))
-
-    return Summary(
-        strategy=result.strategy,
-        creates_per_s=median(lambda played: played.creates_per_s),
-        p50_ms=median(lambda played: played.p50_ms),
-        p99_ms=median(lambda played: played.p99_ms),
-        errors=sum(played.errors for played in rounds),
-        overshoot=max(played.overshoot for played in rounds),
-        refused_with_room=max(played.refused_with_room for played in rounds),
-        calls_per_create=median(lambda played: played.calls_per_create),
-        write_units_per_create=median(lambda played: played.write_units_per_create),
-        read_units_per_create=median(lambda played: played.read_units_per_create),
-        lambda_writes_per_create=median(lambda played: played.lambda_writes_per_create),
-        exact_after_s=_exact_after_s(rounds),
-        served_in_outage=result.served_in_outage,
-    )
+    """Return what all rounds of a strategy say together; what one of them never reached is None."""
+    figures: dict[str, object] = {"strategy": result.strategy, "served_in_outage": result.served_in_outage}
+    for name in Round.__struct_fields__:
+        values = [getattr(played, name) for played in result.rounds]
+        figures[name] = None if None in values else _TOGETHER.get(name, statistics.median)(values)
+    return msgspec.convert(figures, Summary)
 
 
 def to_markdown(comparison: Comparison) -> str:
     """Return one table, and what each strategy does: medians, but the worst round for what should not happen."""
-    lines = [
-        f"| {' | '.join(_COLUMNS)} |",
-        f"| {' | '.join(['---'] * len(_COLUMNS))} |",
-        *map(_row, comparison.results),
-        "",
-        *(f"- **{result.strategy}**: {result.what}" for result in comparison.results),
-    ]
-    return "\n".join(lines)
-
-
-def _row(result: Result) -> str:
-    whole = summarise(result)
-    cells = [
-        whole.strategy,
-        f"{whole.creates_per_s:.0f}",
-        f"{whole.p50_ms:.0f}",
-        f"{whole.p99_ms:.0f}",
-        str(whole.errors),
-        str(whole.overshoot),
-        str(whole.refused_with_room),
-        f"{whole.calls_per_create:.2f}",
-        f"{whole.write_units_per_create:.2f}",
-        f"{whole.lambda_writes_per_create:.3f}",
-        f"{whole.read_units_per_create:.2f}",
-        "never" if whole.exact_after_s is None else f"{whole.exact_after_s:.1f}",
-        f"{whole.served_in_outage:.0%}",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _exact_after_s(rounds: Sequence[Round]) -> float | None:
-    """Return the median, unless a round never got there."""
-    seconds = [played.exact_after_s for played in rounds if played.exact_after_s is not None]
-    return statistics.median(seconds) if len(seconds) == len(rounds) else None
+    table = FigureTable.of(COLUMNS, map(summarise, comparison.results))
+    return "\n".join([table.to_markdown(), "", *(f"- **{one.strategy}**: {one.what}" for one in comparison.results)])

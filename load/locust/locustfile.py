@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from load.locust.arrivals import Arrival, Schedule
-from load.locust.open_loop import OpenLoopUser, Plan, Run, register
+from load.locust.open_loop import LoadPlan, LoadRun, OpenLoopUser, register
 from load.locust.options import LoadOptions
 
 _SETTLED_WITHIN_S: Final = 30.0
@@ -18,25 +17,25 @@ class ClassicUser(OpenLoopUser):
     """A constant rate on one account that all share: each arrival creates a service and deletes it."""
 
     @classmethod
-    def plan(cls, options: LoadOptions) -> Plan:
+    def plan(cls, options: LoadOptions) -> LoadPlan:
         """Return what the scenario needs."""
-        return Plan(Schedule(options.rate_per_s))
+        return LoadPlan(options.rate)
 
-    def serve(self, arrival: Arrival) -> None:
+    def serve(self, due_s: float) -> None:
         """Create, then delete."""
-        account_id = self.current.choice.choose()
-        service_id, answered_s = self.create(account_id, arrival.due_s)
+        account_id = self.current.choose()
+        service_id = self.create(account_id, due_s)
         if service_id is not None:
-            self.delete(account_id, service_id, answered_s)
+            self.delete(account_id, service_id)
 
 
 class ZipfUser(ClassicUser):
     """The same on many accounts, of which few get most."""
 
     @classmethod
-    def plan(cls, options: LoadOptions) -> Plan:
+    def plan(cls, options: LoadOptions) -> LoadPlan:
         """Return what the scenario needs."""
-        return Plan(Schedule(options.rate_per_s), options.accounts)
+        return LoadPlan(options.rate, accounts=options.accounts)
 
 
 class BurstUser(OpenLoopUser):
@@ -46,16 +45,16 @@ class BurstUser(OpenLoopUser):
     p99_ms_max = 5000.0
 
     @classmethod
-    def plan(cls, options: LoadOptions) -> Plan:
+    def plan(cls, options: LoadOptions) -> LoadPlan:
         """Return what the scenario needs."""
-        return Plan(Schedule(math.inf, options.burst), limit=options.limit)
+        return LoadPlan(math.inf, options.burst, limit=options.limit)
 
-    def serve(self, arrival: Arrival) -> None:
+    def serve(self, due_s: float) -> None:
         """Create; at the limit that is refused."""
-        self.create(self.current.choice.choose(), arrival.due_s, may_be_refused=True)
+        self.create(self.current.choose(), due_s, may_be_refused=True)
 
     @classmethod
-    def check(cls, run: Run) -> Iterator[str]:
+    def check(cls, run: LoadRun) -> Iterator[str]:
         """Yield what is not exactly the limit: creates that succeeded, the counter, and soon the exact counter."""
         limit = run.plan.limit
         if run.created != limit:

@@ -1,15 +1,18 @@
 """How Locust runs an open loop: each of its users is a connection that takes the next arrival of one shared schedule.
 
-Locust's own ``constant_throughput`` is a closed loop: a user that waits for an answer sends nothing. So ``--users`` is
-the number of connections here, and ``--rate`` the schedule. All of Locust's reports show the latency from the intended
-start; the time from sending to the answer is logged apart at the end.
+A closed loop sends the next request when it has the last one's answer. While the server stalls, such a client stalls
+along with it, and the requests that it should have sent meanwhile are missing from the figures (Tene: "coordinated
+omission"). Locust's own ``constant_throughput`` is such a loop. Here ``--rate`` alone says when a request is due, and
+``--users`` is the number of connections. All of Locust's reports show the latency from when a request was due.
 """
 
 import logging
+import math
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from itertools import accumulate
+from random import Random
 from typing import ClassVar, Final, NamedTuple
 
 import gevent
@@ -20,108 +23,130 @@ from locust.env import Environment
 from locust.exception import StopTest, StopUser
 from locust.runners import LocalRunner
 
-from load.accounts import UNLIMITED, Accounts, AccountsError
-from load.locust.arrivals import PATIENCE_S, Arrival, Arrivals, Loop, Schedule, Timing
-from load.locust.options import P99_MS_MAX, LoadOptions, OptionError, add_options, read_options
-from load.locust.skew import ZipfChoice
-from load.locust.thresholds import ArrivalRate, LoadFigures, to_lines
+from load.locust.options import LoadOptions, OptionError, add_options, read_options
+from stack.harness.accounts import UNLIMITED, AccountsClient, AccountsError
 
 CREATE: Final = "create"
 REFUSED: Final = "create at the limit"
 DELETE: Final = "delete"
 
+_PATIENCE_S: Final = 10.0
+"""How long an arrival waits for a free connection before it counts as failed. Without it, a server that recovers would
+first get everything that it missed."""
+
 logger = logging.getLogger(__name__)
 
 
 class GivenUpError(Exception):
-    """An arrival found no free connection in time, or was still under way when the run had to end."""
+    """An arrival found no free connection in time, or was still due when the run had to end."""
 
 
-class Plan(NamedTuple):
+class LoadPlan(NamedTuple):
     """What a scenario needs.
 
     Attributes:
-        schedule: When requests arrive.
+        rate_per_s: Arrivals a second, evenly spaced; infinite for all at the same instant.
+        size: Arrivals in all; infinite for no end.
         accounts: How many accounts to make.
         limit: The limit of each.
     """
 
-    schedule: Schedule
+    rate_per_s: float
+    size: float = math.inf
     accounts: int = 1
     limit: int = UNLIMITED
 
 
-class Run:
+class LoadRun:
     """One load test, from the start of its schedule to the verdict."""
 
     def __init__(self, environment: Environment, scenario: "type[OpenLoopUser]", options: LoadOptions) -> None:
         self.environment = environment
         self.scenario = scenario
-        self.thresholds = options.thresholds(scenario.p99_ms_max)
+        self.options = options
         self.plan = scenario.plan(options)
-        self.accounts = Accounts(environment.host or "")
+        self.accounts = AccountsClient(environment.host or "")
         self.account_ids = self.accounts.make(self.plan.accounts, self.plan.limit)
-        self.choice = ZipfChoice(self.account_ids, options.zipf_exponent, options.seed)
-        self.measured: dict[str, LoadFigures] = defaultdict(LoadFigures)
         self.created = 0
-        self.arrivals: Arrivals | None = None
-        self.pace: ArrivalRate | None = None
         self.started, self.closed = Event(), Event()
+        self._weights = list(accumulate((rank + 1) ** -options.zipf_exponent for rank in range(self.plan.accounts)))
+        self._random = Random(0)  # noqa: S311  # the same choices every time
+        self._start_s = 0.0
+        self._taken = self._served = 0
+        self._due = self._due_in_time = 0.0
 
     def start(self) -> None:
         """Begin the schedule, once every connection is there."""
-        if self.arrivals is None:
-            self.arrivals = Arrivals(self.plan.schedule, time.perf_counter())
+        if not self.started.is_set():
+            self._start_s = time.perf_counter()
             self.started.set()
 
     def close(self) -> None:
         """End the schedule; what is due already is seen through."""
-        if self.arrivals is not None and self.pace is None:
+        if self.started.is_set() and not self.closed.is_set():
             now_s = time.perf_counter()
+            self._due = self._due_at(now_s)
             # What became due a moment ago may still be under way.
-            allowed_s = self.thresholds.p99_ms_max / 1000
-            self.pace = ArrivalRate(self.arrivals.count_due(now_s - allowed_s), self.arrivals.served)
-            self.arrivals.close(now_s)
+            self._due_in_time = self._due_at(now_s - self.p99_ms_max / 1000)
+            self._served_in_time = self._served
         self.closed.set()
         self.started.set()
 
-    def wait_until(self, due_s: float) -> None:
-        """Wait until it is time, or the schedule ends."""
+    def _due_at(self, now_s: float) -> float:
+        elapsed_s = max(0.0, now_s - self._start_s)
+        if math.isinf(self.plan.rate_per_s):
+            return self.plan.size
+        return min(self.plan.size, math.floor(elapsed_s * self.plan.rate_per_s))
+
+    @property
+    def p99_ms_max(self) -> float:
+        """Threshold of each p99, in milliseconds."""
+        asked = self.options.check_p99_ms
+        return self.scenario.p99_ms_max if asked is None else asked
+
+    def choose(self) -> str:
+        """Return an account: the one of rank k with a probability in proportion to ``1 / k ** exponent`` (Zipf)."""
+        return self._random.choices(self.account_ids, cum_weights=self._weights)[0]
+
+    def take(self) -> float | None:
+        """Wait for the next arrival; return when it was due, or None at the end of the schedule."""
+        if self._taken >= (self._due if self.closed.is_set() else self.plan.size):
+            return None
+        due_s = self._start_s + self._taken / self.plan.rate_per_s
+        self._taken += 1
         remaining_s = due_s - time.perf_counter()
-        if remaining_s > 0:
-            self.closed.wait(remaining_s)
+        if remaining_s > 0 and self.closed.wait(remaining_s):
+            self._taken -= 1
+            return None
+        return due_s
 
-    def give_up(self, arrival: Arrival, why: str = f"no free connection in {PATIENCE_S:.0f} s") -> None:
-        """Count an arrival that was never sent, or not seen through, as a failure."""
-        now_s = time.perf_counter()
-        timing = Timing(arrival.due_s, now_s, now_s)
-        self.measured[CREATE].add(timing, failed=True)
-        self.environment.events.request.fire(
-            request_type="POST",
-            name=CREATE,
-            response_time=timing.latency_ms,
-            response_length=0,
-            exception=GivenUpError(why),
-            context={},
-        )
-
-    def end_if_over(self) -> None:
-        """End the run when its schedule has an end and that is reached."""
+    def finish(self) -> None:
+        """Count an arrival as served, and end the run when that was the last one."""
+        self._served += 1
         runner = self.environment.runner
-        if self.arrivals is not None and self.arrivals.is_over and not self.closed.is_set() and runner is not None:
+        if self._served >= self.plan.size and runner is not None:
             self.close()
             headless = self.environment.parsed_options is not None and self.environment.parsed_options.headless
             # Not in this connection's greenlet: it is among those that are waited for.
             gevent.spawn(runner.quit if headless else runner.stop)
 
+    def give_up(self, due_s: float, why: str) -> None:
+        """Count an arrival that was never sent as a failure."""
+        self.environment.events.request.fire(
+            request_type="POST",
+            name=CREATE,
+            response_time=1000 * (time.perf_counter() - due_s),
+            response_length=0,
+            exception=GivenUpError(why),
+            context={},
+        )
+
     def conclude(self) -> None:
-        """Report what was measured, check the thresholds, say so by the exit status, and delete the accounts."""
+        """Check the thresholds, say so by the exit status, and delete the accounts."""
         self.close()
-        for arrival in self.arrivals.unfinished() if self.arrivals is not None else ():
-            self.give_up(arrival, "not done when the run had to end")
+        for number in range(self._taken, int(self._due)):
+            self.give_up(self._start_s + number / self.plan.rate_per_s, "not sent when the run had to end")
         offences = list(self._check())
-        for line in to_lines(self.measured):
-            logger.info(line)
         for offence in offences:
             logger.error("FAILED: %s", offence)
         if not offences:
@@ -129,7 +154,7 @@ class Run:
             self.environment.process_exit_code = 0
 
     def _check(self) -> Iterator[str]:
-        yield from self.thresholds.check(self.measured, self.pace if self.plan.schedule.size is None else None)
+        yield from self._check_thresholds()
         if self.environment.runner is not None and self.environment.runner.exceptions:
             yield "the load test itself failed; its exceptions are above"
         try:
@@ -141,89 +166,97 @@ class Run:
         except AccountsError as exc:
             yield str(exc)
 
+    def _check_thresholds(self) -> Iterator[str]:
+        stats, options = self.environment.stats, self.options
+        if not stats.total.num_requests:
+            yield "no request was sent"
+            return
+        for entry in stats.entries.values():
+            p99_ms = entry.get_response_time_percentile(0.99)
+            if p99_ms > self.p99_ms_max:
+                yield f"p99 of {entry.name} is {p99_ms} ms, over {self.p99_ms_max:g} ms"
+        if stats.total.fail_ratio > options.check_error_share:
+            yield f"{stats.total.fail_ratio:.2%} of all requests failed, over {options.check_error_share:.2%}"
+        if math.isinf(self.plan.size) and self._served_in_time < options.check_rate_share * self._due_in_time:
+            yield f"{self._served_in_time} of {self._due_in_time:.0f} arrivals were served in time"
+
 
 class OpenLoopUser(FastHttpUser):
     """A connection. What it does with an arrival is up to the scenario."""
 
     abstract = True
-    p99_ms_max: ClassVar[float] = P99_MS_MAX
-    run_now: ClassVar[Run | None] = None
+    p99_ms_max: ClassVar[float] = 500.0
+    run_now: ClassVar[LoadRun | None] = None
     # Twice what the service allows itself for an operation.
     network_timeout = connection_timeout = 10.0
 
     @classmethod
-    def plan(cls, options: LoadOptions) -> Plan:
+    def plan(cls, options: LoadOptions) -> LoadPlan:
         """Return what the scenario needs."""
         raise NotImplementedError
 
     @classmethod
-    def check(cls, run: Run) -> Iterator[str]:
+    def check(cls, run: LoadRun) -> Iterator[str]:
         """Yield a line for each thing that is wrong after the load; nothing is, unless the scenario knows better."""
         del run
         yield from ()
 
-    def serve(self, arrival: Arrival) -> None:
-        """Send the requests of an arrival."""
+    def serve(self, due_s: float) -> None:
+        """Send the requests of an arrival that was due at this time."""
         raise NotImplementedError
 
     def on_start(self) -> None:
         """Wait for all the other connections."""
-        self.current = _require_run()
-        self._loop = Loop(time.perf_counter, self.current.wait_until, self.serve, self.current.give_up)
+        if OpenLoopUser.run_now is None:
+            raise StopUser
+        self.current = OpenLoopUser.run_now
         self.current.started.wait()
 
     @task
     def serve_next(self) -> None:
         """See the next arrival through; after the end of the schedule, all that are due."""
-        arrivals, closed = self.current.arrivals, self.current.closed
-        while arrivals is not None and self._loop.serve_next(arrivals):
-            self.current.end_if_over()
-            if not closed.is_set():
+        while (due_s := self.current.take()) is not None:
+            if time.perf_counter() - due_s > _PATIENCE_S:
+                self.current.give_up(due_s, f"no free connection in {_PATIENCE_S:.0f} s")
+            else:
+                self.serve(due_s)
+            self.current.finish()
+            if not self.current.closed.is_set():
                 return
         # Locust stumbles over users that end while it stops them.
-        closed.wait()
+        self.current.closed.wait()
         raise StopUser
 
-    def create(self, account_id: str, due_s: float, *, may_be_refused: bool = False) -> tuple[str | None, float]:
-        """Create a service that was due at a time; return its id, None if there is none, and the time of the answer."""
+    def create(self, account_id: str, due_s: float, *, may_be_refused: bool = False) -> str | None:
+        """Create a service that was due at this time; return its id, None if there is none."""
         body = {"account_id": account_id, "name": "load"}
-        begun_s = time.perf_counter()
         with self.client.post("/services", json=body, name=CREATE, catch_response=True) as response:
-            timing = Timing(due_s, begun_s, time.perf_counter())
             if response.status_code == HTTPStatus.CREATED:
                 self.current.created += 1
-                self._report(response, CREATE, timing, failed=False)
+                self._report(response, CREATE, due_s, failed=False)
                 service_id: str = response.json()["id"]
-                return service_id, timing.ended_s
+                return service_id
             refused = may_be_refused and response.status_code == HTTPStatus.CONFLICT
-            self._report(response, REFUSED if refused else CREATE, timing, failed=not refused)
-        return None, timing.ended_s
+            self._report(response, REFUSED if refused else CREATE, due_s, failed=not refused)
+        return None
 
-    def delete(self, account_id: str, service_id: str, due_s: float) -> None:
-        """Delete a service; that was due when its create was answered."""
-        begun_s = time.perf_counter()
+    def delete(self, account_id: str, service_id: str) -> None:
+        """Delete a service; that is due now."""
+        due_s = time.perf_counter()
         path = f"/services/{service_id}?account_id={account_id}"
         with self.client.delete(path, name=DELETE, catch_response=True) as response:
-            timing = Timing(due_s, begun_s, time.perf_counter())
-            self._report(response, DELETE, timing, failed=response.status_code != HTTPStatus.NO_CONTENT)
+            self._report(response, DELETE, due_s, failed=response.status_code != HTTPStatus.NO_CONTENT)
 
-    def _report(self, response: ResponseContextManager, name: str, timing: Timing, *, failed: bool) -> None:
-        """Give Locust the latency from the intended start in place of its own."""
-        self.current.measured[name].add(timing, failed=failed)
+    @staticmethod
+    def _report(response: ResponseContextManager, name: str, due_s: float, *, failed: bool) -> None:
+        """Give Locust the latency from when the request was due in place of its own."""
         response.request_meta["name"] = name
-        response.request_meta["response_time"] = timing.latency_ms
+        response.request_meta["response_time"] = 1000 * (time.perf_counter() - due_s)
         if not failed:
             response.success()
         elif response.status_code:
             response.failure(f"answered {response.status_code}")
         # Else there was no answer, and Locust knows why.
-
-
-def _require_run() -> Run:
-    run = OpenLoopUser.run_now
-    if run is None:
-        raise StopUser
-    return run
 
 
 def begin(environment: Environment, **_: object) -> None:
@@ -253,26 +286,19 @@ def prepare(environment: Environment, **_: object) -> None:
         raise StopTest(str(exc)) from exc
 
 
-def _make_run(environment: Environment) -> Run:
+def _make_run(environment: Environment) -> LoadRun:
     if not environment.host:
         raise OptionError("Say with --host where the API is, or start all with ./taskw load:locust.")
     environment.host = environment.host.rstrip("/")
     scenarios = [scenario for scenario in environment.user_classes if issubclass(scenario, OpenLoopUser)]
     if len(scenarios) != 1 or environment.parsed_options is None:
         raise OptionError("Choose one user class: a run has one schedule.")
-    return Run(environment, scenarios[0], read_options(environment.parsed_options))
+    return LoadRun(environment, scenarios[0], read_options(environment.parsed_options))
 
 
-def start_schedule(**_: object) -> None:
-    """Start when all connections are there."""
-    if OpenLoopUser.run_now is not None:
-        OpenLoopUser.run_now.start()
-
-
-def close_schedule(**_: object) -> None:
-    """End the schedule before Locust stops the connections."""
-    if OpenLoopUser.run_now is not None:
-        OpenLoopUser.run_now.close()
+def _of_run(step: Callable[[LoadRun], None]) -> Callable[..., None]:
+    """Return what takes a step of the run under way, if there is one."""
+    return lambda **_: step(OpenLoopUser.run_now) if OpenLoopUser.run_now else None
 
 
 def conclude(**_: object) -> None:
@@ -282,18 +308,13 @@ def conclude(**_: object) -> None:
         run.conclude()
 
 
-def stop_first(environment: Environment, **_: object) -> None:
-    """Come to a verdict also when Ctrl-C ends the run: Locust would decide on the exit status first."""
-    if environment.runner is not None:
-        environment.runner.stop()
-
-
 def register(default: type[OpenLoopUser]) -> None:
     """Have Locust call us; the default is the scenario that runs when none is named."""
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser, default.__name__))
     events.init.add_listener(begin)
     events.test_start.add_listener(prepare)
-    events.spawning_complete.add_listener(start_schedule)
-    events.test_stopping.add_listener(close_schedule)
+    events.spawning_complete.add_listener(_of_run(LoadRun.start))
+    events.test_stopping.add_listener(_of_run(LoadRun.close))
     events.test_stop.add_listener(conclude)
-    events.quitting.add_listener(stop_first)
+    # A verdict also when Ctrl-C ends the run: Locust would decide on the exit status first.
+    events.quitting.add_listener(lambda environment, **_: environment.runner and environment.runner.stop())

@@ -33,9 +33,7 @@ class Call(StrEnum):
     GET = "GetItem"
     UPDATE = "UpdateItem"
     PUT = "PutItem"
-    DELETE = "DeleteItem"
     BATCH_GET = "BatchGetItem"
-    BATCH_WRITE = "BatchWriteItem"
     TRANSACT_WRITE = "TransactWriteItems"
 
 
@@ -60,27 +58,9 @@ LATENCIES: Final = {
     Call.GET: Latency(4.0, 10.0),
     Call.UPDATE: Latency(7.55, 16.2),
     Call.PUT: Latency(7.55, 16.2),
-    Call.DELETE: Latency(7.55, 16.2),
     Call.BATCH_GET: Latency(5.0, 12.0),
-    Call.BATCH_WRITE: Latency(8.14, 25.5),
     Call.TRANSACT_WRITE: Latency(25.3, 92.5),
 }
-FULL_BATCH: Final = Latency(10.2, 27.6)
-"""Of a BatchWriteItem with 25 items; that of five is in the table, and stands for fewer too."""
-FULL_BATCH_ITEMS: Final = 25
-_SMALL_BATCH_ITEMS: Final = 5
-
-
-def latency_of(call: Call, items: int) -> Latency:
-    """Return the latency of a call with so many items."""
-    latency = LATENCIES[call]
-    if call is not Call.BATCH_WRITE or items <= _SMALL_BATCH_ITEMS:
-        return latency
-    share = (items - _SMALL_BATCH_ITEMS) / (FULL_BATCH_ITEMS - _SMALL_BATCH_ITEMS)
-    return Latency(
-        latency.p50_ms + share * (FULL_BATCH.p50_ms - latency.p50_ms),
-        latency.p99_ms + share * (FULL_BATCH.p99_ms - latency.p99_ms),
-    )
 
 
 class Cost(NamedTuple):
@@ -104,7 +84,7 @@ class CpuCosts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         request_ms: On each HTTP request, everything but the calls to DynamoDB, in milliseconds.
-        call: On a call.
+        call: On a call, and on each entry of a page in it.
         batch: On a call with many items.
     """
 
@@ -114,10 +94,10 @@ class CpuCosts(msgspec.Struct, frozen=True, kw_only=True):
 
     def call_s(self, call: Call, items: int) -> float:
         """Return what one call costs, in seconds."""
-        is_batch = call in {Call.BATCH_WRITE, Call.BATCH_GET, Call.TRANSACT_WRITE}
+        is_batch = call in {Call.BATCH_GET, Call.TRANSACT_WRITE}
         return (self.batch if is_batch else self.call).of_s(items)
 
 
-CPU: Final = CpuCosts(request_ms=0.10, call=Cost(0.19), batch=Cost(0.17, 0.0056))
+CPU: Final = CpuCosts(request_ms=0.10, call=Cost(0.19, 0.0015), batch=Cost(0.17, 0.0056))
 NO_CPU: Final = CpuCosts(request_ms=0.0, call=Cost(0.0), batch=Cost(0.0))
 """Processes of as many cores as they can use: what is left is DynamoDB's share."""

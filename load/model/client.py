@@ -3,43 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TypeAlias, TypeVar
 
-from load.model.assumptions import Call, CpuCosts, latency_of
+from load.model.assumptions import LATENCIES, Call, CpuCosts
 from load.model.table import ModelTable
 
 T = TypeVar("T")
 
 
-class Trip(NamedTuple):
-    """A call's way, in event loop seconds.
+Network: TypeAlias = Callable[[Call, int, float], float]
+"""How long calls take: of a call, its number of items and when it is sent, returns when its answer is there.
 
-    Attributes:
-        effect_at: When the database carries it out.
-        answered_at: When the answer is there.
-    """
-
-    effect_at: float
-    answered_at: float
+Both times are in event loop seconds.
+"""
 
 
-class ModelNetwork(Protocol):
-    """How long calls take."""
-
-    def trip(self, call: Call, items: int, sent_at: float) -> Trip:
-        """Return the way of a call that is sent at this time."""
-
-
-class AwsNetwork:
-    """Each call takes its time, whatever else is under way: DynamoDB has no queue that one caller could see."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-
-    def trip(self, call: Call, items: int, sent_at: float) -> Trip:
-        """See ``Network``; half of the time lies before the effect."""
-        time_s = latency_of(call, items).draw_s(self._random)
-        return Trip(sent_at + time_s / 2, sent_at + time_s)
+def aws_network(random: Random) -> Network:
+    """Return how long calls take on AWS, whatever is under way: DynamoDB has no queue that one caller could see."""
+    return lambda call, _, sent_at: sent_at + LATENCIES[call].draw_s(random)
 
 
 class Core:
@@ -75,46 +56,30 @@ class ModelClient:
         random: Source of the process's randomness.
     """
 
-    def __init__(self, table: ModelTable, network: ModelNetwork, cpu: CpuCosts, random: Random) -> None:
+    def __init__(self, table: ModelTable, network: Network, cpu: CpuCosts, random: Random) -> None:
         self.table = table
         self.core = Core()
         self.cpu = cpu
         self.random = random
         self._network = network
 
-    async def send(self, call: Call, effect: Callable[[], Awaitable[T]], items: int = 1) -> T:
-        """Send one request, wait for its answer and return it; what ``effect`` raises is an answer, too.
+    async def send(self, call: Call, *steps: Callable[[], Awaitable[T]], items: int = 1) -> T:
+        """Send one request, wait for its answer and return it; what a step raises is an answer, too.
 
         Args:
             call: What kind of request it is.
-            effect: What the table does when the request arrives. It takes no time.
+            steps: What the table does, which takes no time by itself: one step half-way, or the two of a transaction
+                after a quarter and three quarters of the request's time. The last one's result is the answer.
             items: How many items it is about.
         """
-        trip = self._network.trip(call, items, self.core.book(self.cpu.call_s(call, items)))
+        sent_at = self.core.book(self.cpu.call_s(call, items))
+        answered_at = self._network(call, items, sent_at)
         self.table.usage.calls += 1
-        await sleep_until(trip.effect_at)
         try:
-            return await effect()
-        finally:
-            await sleep_until(trip.answered_at)
-
-    async def transact(self, prepare: Callable[[], None], commit: Callable[[], None], items: int) -> None:
-        """Send a transaction: a quarter of its time passes before its preparation, half until it is committed.
-
-        Args:
-            prepare: What the table does first; what it raises is the answer.
-            commit: What the table does then.
-            items: How many items it writes.
-        """
-        sent_at = self.core.book(self.cpu.call_s(Call.TRANSACT_WRITE, items))
-        answered_at = self._network.trip(Call.TRANSACT_WRITE, items, sent_at).answered_at
-        self.table.usage.calls += 1
-        quarter_s = (answered_at - sent_at) / 4
-        await sleep_until(sent_at + quarter_s)
-        try:
-            prepare()
-            await sleep_until(answered_at - quarter_s)
-            commit()
+            for number, step in enumerate(steps):
+                await sleep_until(sent_at + (answered_at - sent_at) * (2 * number + 1) / (2 * len(steps)))
+                answer = await step()
+            return answer
         finally:
             await sleep_until(answered_at)
 

@@ -23,11 +23,6 @@ class Collection:
         self._hot_since = now
         self._throttled_at = float("-inf")
 
-    @property
-    def partitions(self) -> int:
-        """How many partitions hold the items."""
-        return len(self._write_buckets)
-
     def take_write(self, units: float, now: float, spread: float | None) -> bool:
         """Take write units if they are there.
 
@@ -62,18 +57,12 @@ class Partitions:
 
     def take_write(self, pk: str, units: float, now: float, spread: float | None = None) -> bool:
         """Take write units of a partition key if they are there; see ``Collection``."""
-        collection = self._collections.get(pk)
-        if collection is None:
-            collection = self._collections[pk] = Collection(now)
-        return collection.take_write(units, now, spread)
+        if pk not in self._collections:
+            self._collections[pk] = Collection(now)
+        return self._collections[pk].take_write(units, now, spread)
 
     def take_read(self, pk: str, units: float, now: float) -> bool:
         """Take read units of a partition key if they are there."""
-        bucket = self._read_buckets.get(pk)
-        if bucket is None:
-            bucket = self._read_buckets[pk] = Bucket(READ_UNITS_PER_S, now)
-        return bucket.take(units, now)
-
-    def count(self, pk: str) -> int:
-        """Return how many partitions hold the items with a partition key that was written."""
-        return self._collections[pk].partitions
+        if pk not in self._read_buckets:
+            self._read_buckets[pk] = Bucket(READ_UNITS_PER_S, now)
+        return self._read_buckets[pk].take(units, now)

@@ -2,24 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import accumulate
 from random import Random
 from typing import Final, TypeAlias
 
+from counters import keys
 from counters.engine import Engine, EngineSettings
-from counters.errors import LimitReachedError, NotAppliedError, OverloadedError
+from counters.errors import LimitReachedError, OverloadedError
 from counters.keys import SERVICES, CounterKey
 from counters.model import Account, Counter, Enforcement
-from load.model.baselines import (
-    AtomicUpdate,
-    Baseline,
-    LimitError,
-    ModelConditional,
-    ModelSharded,
-    ModelTransactional,
-    RetriedTransactional,
-)
+from counters.stores.dynamodb.client import DynamoClient
+from load.compare.baselines.entries import BASELINES, BaselineEntries
+from load.compare.baselines.table import make_table
 from load.model.client import ModelClient
+from load.model.dynamo import ModelDynamo
 from load.model.scenario import ENGINE, ModelStrategy, Scenario
 from load.model.store import ModelStore
 from load.model.table import ModelTable
@@ -31,13 +28,8 @@ _EPOCH_MS: Final = 1_790_000_000_000
 _START_S: Final = 0.1
 """Callers start within this time, so that they do not march in step."""
 
-_BASELINES: Final[dict[ModelStrategy, type[Baseline]]] = {
-    ModelStrategy.TRANSACTIONAL: ModelTransactional,
-    ModelStrategy.RETRIED_TRANSACTIONAL: RetriedTransactional,
-    ModelStrategy.CONDITIONAL: ModelConditional,
-    ModelStrategy.ATOMIC_UPDATE: AtomicUpdate,
-    ModelStrategy.SHARDED: ModelSharded,
-}
+_APPLICATION_TRIES: Final = 5
+_APPLICATION_WAIT_S: Final = 0.05
 
 Create: TypeAlias = Callable[[CounterKey], Awaitable[object]]
 
@@ -71,10 +63,10 @@ class ModelProcess:
         await self.client.core.work(self.client.cpu.request_ms / 1000)
         try:
             await self._create(key)
-        except (OverloadedError, NotAppliedError):
+        except OverloadedError:
             self.errors += 1
             return False
-        except (LimitReachedError, LimitError):
+        except LimitReachedError:
             self.refused += 1
         else:
             self.latencies_s.append(loop.time() - arrived_at)
@@ -114,6 +106,10 @@ class ModelAccounts:
         """Put them into the table, free of charge."""
         enforcement = Enforcement.HYBRID if scenario.strategy is ModelStrategy.HYBRID else Enforcement.STRICT
         for key in self.keys:
+            if scenario.strategy not in ENGINE:
+                items = _baseline(scenario.strategy).items_of_account(key.account_id, scenario.limit)
+                table.items.update({item[keys.PK]["S"]: item for item in items})
+                continue
             account = Account(id=key.account_id, username="model", created_at_ms=_EPOCH_MS)
             counter = Counter(
                 key=key,
@@ -127,16 +123,33 @@ class ModelAccounts:
 
 def make_process(client: ModelClient, scenario: Scenario) -> ModelProcess:
     """Return a process that keeps the limit in the scenario's way."""
-    if scenario.strategy not in ENGINE:
-        return ModelProcess(client, _BASELINES[scenario.strategy](client, scenario.limit, scenario.slots).create)
-    settings = EngineSettings(services_slots=scenario.slots)
-    engine = Engine(ModelStore(client), clock=_now_ms, random=client.random, settings=settings)
+    create_entry: Callable[[CounterKey, str, str | None], Awaitable[object]]
+    if scenario.strategy in ENGINE:
+        settings = EngineSettings(services_slots=scenario.slots)
+        engine = Engine(ModelStore(client), clock=_now_ms, random=client.random, settings=settings)
+        create_entry = engine.entries.create
+    else:
+        table = make_table(DynamoClient(ModelDynamo(client, scenario.slots).send), "model", client.random)
+        create_entry = _baseline(scenario.strategy)(table).create
+    tries = _APPLICATION_TRIES if scenario.strategy is ModelStrategy.RETRIED_TRANSACTIONAL else 1
 
-    def create(key: CounterKey) -> Awaitable[object]:
+    async def create(key: CounterKey) -> None:
+        """Create, and repeat what failed as an application would: with exponential waits and full jitter."""
         entry_id = f"{client.random.getrandbits(64):x}" if scenario.own_ids else None
-        return engine.entries.create(key, "model", entry_id)
+        for attempt in range(tries - 1):
+            with suppress(OverloadedError):
+                await create_entry(key, "model", entry_id)
+                return
+            await asyncio.sleep(client.random.random() * _APPLICATION_WAIT_S * 2**attempt)
+        await create_entry(key, "model", entry_id)
 
     return ModelProcess(client, create)
+
+
+def _baseline(strategy: ModelStrategy) -> type[BaselineEntries]:
+    if strategy is ModelStrategy.RETRIED_TRANSACTIONAL:
+        strategy = ModelStrategy.TRANSACTIONAL
+    return BASELINES[strategy]
 
 
 def _now_ms() -> int:

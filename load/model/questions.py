@@ -1,12 +1,13 @@
 """Which scenarios the model is asked about, and how their results are shown."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from load.model.assumptions import NO_CPU, SPLIT_AFTER_S
 from load.model.scenario import ENGINE, ModelStrategy, Scenario, ScenarioResult
+from load.tables import FigureTable
 
 PROCESSES: Final = (1, 10, 50, 200)
 
@@ -19,6 +20,7 @@ _SLOT_COUNTS: Final = (1, 2, 4, 8)
 _ACCOUNTS: Final = 10_000
 _ZIPF: Final = 1.0
 _MILLION_PER_S: Final = 1_000_000.0
+_STRICT: Final = ModelStrategy.STRICT
 
 SATURATED: Final = f"One hot counter, {_CALLERS} callers per process, ledger of {_SLOTS} slots"
 SAME_RATE: Final = f"One hot counter, {_SAME_RATE_PER_S:.0f} creates/s however many processes, {_SLOTS} slots"
@@ -50,7 +52,7 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 class ModelReport(msgspec.Struct, frozen=True):
-    """All that one run of the model found, for whoever draws it."""
+    """All findings of one run of the model."""
 
     seed: int
     tables: tuple[Findings, ...]
@@ -72,116 +74,63 @@ def questions(seed: int) -> Iterator[Question]:
 
 
 def _saturated(seed: int) -> list[Scenario]:
-    return [
-        Scenario(
-            strategy=strategy,
-            processes=processes,
-            slots=_SLOTS,
-            callers=_CALLERS,
-            # The engine makes a hundred times as many creates in the time, which take as long to compute.
-            warm_up_s=2.0,
-            window_s=0.4 if strategy in ENGINE else 2.0,
-            seed=seed,
-        )
-        for strategy in ModelStrategy
-        for processes in PROCESSES
-    ]
+    every = Scenario(seed=seed, strategy=_STRICT, processes=1, slots=_SLOTS, callers=_CALLERS)
+    # The engine makes a hundred times as many creates in the time, which take as long to compute.
+    return [_with(one, window_s=0.4) if one.strategy in ENGINE else one for one in _by_strategy(every)]
 
 
 def _same_rate(seed: int) -> list[Scenario]:
-    return [
-        Scenario(
-            strategy=strategy,
-            processes=processes,
-            slots=_SLOTS,
-            rate_per_s=_SAME_RATE_PER_S,
-            warm_up_s=3.0 if strategy in ENGINE else 2.0,
-            window_s=2.0,
-            seed=seed,
-        )
-        for strategy in ModelStrategy
-        for processes in PROCESSES
-    ]
+    every = Scenario(seed=seed, strategy=_STRICT, processes=1, slots=_SLOTS, rate_per_s=_SAME_RATE_PER_S)
+    return [_with(one, warm_up_s=3.0) if one.strategy in ENGINE else one for one in _by_strategy(every)]
+
+
+def _by_strategy(scenario: Scenario) -> list[Scenario]:
+    return [_with(one, strategy=strategy) for strategy in ModelStrategy for one in _by_processes(scenario)]
+
+
+def _by_processes(scenario: Scenario) -> list[Scenario]:
+    return [_with(scenario, processes=processes) for processes in PROCESSES]
+
+
+_with: Final = msgspec.structs.replace
 
 
 def _one_slot(seed: int) -> list[Scenario]:
-    return [
-        Scenario(
-            strategy=ModelStrategy.STRICT,
-            processes=processes,
-            rate_per_s=rate_per_s,
-            # Longer than the deadline: by then overload shows in all that it does.
-            warm_up_s=6.0,
-            window_s=1.5,
-            seed=seed,
-        )
-        for rate_per_s in (_BELOW_PER_S, _ABOVE_PER_S)
-        for processes in PROCESSES
-    ]
+    # Longer than the deadline: by then overload shows in all that it does.
+    below = Scenario(seed=seed, strategy=_STRICT, processes=1, rate_per_s=_BELOW_PER_S, warm_up_s=6.0, window_s=1.5)
+    return [*_by_processes(below), *_by_processes(_with(below, rate_per_s=_ABOVE_PER_S))]
 
 
 def _by_slots(seed: int) -> list[Scenario]:
-    return [
-        Scenario(
-            strategy=ModelStrategy.STRICT,
-            processes=10,
-            slots=slots,
-            rate_per_s=_SAME_RATE_PER_S,
-            warm_up_s=6.0,
-            window_s=1.5,
-            seed=seed,
-        )
-        for slots in _SLOT_COUNTS
-    ]
+    one = Scenario(seed=seed, strategy=_STRICT, processes=10, rate_per_s=_SAME_RATE_PER_S, warm_up_s=6.0, window_s=1.5)
+    return [_with(one, slots=slots) for slots in _SLOT_COUNTS]
 
 
 def _split(seed: int) -> list[Scenario]:
-    return [
-        Scenario(
-            strategy=ModelStrategy.STRICT,
-            processes=2,
-            callers=_CALLERS // 2,
-            own_ids=True,
-            warm_up_s=warm_up_s,
-            window_s=3.0,
-            seed=seed,
-        )
-        for warm_up_s in (5.0, SPLIT_AFTER_S + 5.0)
-    ]
+    before = Scenario(
+        seed=seed, strategy=_STRICT, processes=2, callers=_CALLERS // 2, own_ids=True, warm_up_s=5.0, window_s=3.0
+    )
+    return [before, _with(before, warm_up_s=SPLIT_AFTER_S + 5.0)]
 
 
 def _many_accounts(seed: int) -> list[Scenario]:
-    by_processes = [
-        Scenario(
-            strategy=ModelStrategy.STRICT,
-            processes=processes,
-            accounts=_ACCOUNTS,
-            callers=_CALLERS,
-            warm_up_s=0.2,
-            window_s=0.1,
-            seed=seed,
-        )
-        for processes in PROCESSES
-    ]
-    a_million = [
-        Scenario(
-            strategy=ModelStrategy.STRICT,
-            processes=max(PROCESSES),
-            accounts=_ACCOUNTS,
-            skew=skew,
-            rate_per_s=_MILLION_PER_S,
-            warm_up_s=0.03,
-            window_s=0.01,
-            cpu=NO_CPU,
-            seed=seed,
-        )
-        for skew in (0.0, _ZIPF)
-    ]
-    return by_processes + a_million
+    many = Scenario(
+        seed=seed, strategy=_STRICT, processes=1, accounts=_ACCOUNTS, callers=_CALLERS, warm_up_s=0.2, window_s=0.1
+    )
+    a_million = _with(
+        many,
+        processes=max(PROCESSES),
+        callers=0,
+        rate_per_s=_MILLION_PER_S,
+        warm_up_s=0.03,
+        window_s=0.01,
+        cpu=NO_CPU,
+    )
+    return [*_by_processes(many), a_million, _with(a_million, skew=_ZIPF)]
 
 
-_COLUMNS: Final[Mapping[str, Callable[[ScenarioResult], str]]] = {
-    "": lambda one: one.scenario.strategy,
+COLUMNS: Final[Mapping[str, Callable[[ScenarioResult], str]]] = {
+    "strategy": lambda one: one.scenario.strategy,
     "load": lambda one: _load(one.scenario),
     "processes": lambda one: f"{one.scenario.processes}",
     "slots": lambda one: f"{one.scenario.slots}",
@@ -196,7 +145,7 @@ _COLUMNS: Final[Mapping[str, Callable[[ScenarioResult], str]]] = {
     "write units/create": lambda one: f"{one.write_units:.2f}",
     "of them the Lambda's": lambda one: f"{one.settle_units:.2f}",
     "read units/create": lambda one: f"{one.read_units:.2f}",
-    "$/million": lambda one: f"{one.dollars_per_million:.2f}",
+    "$ a million creates": lambda one: f"{one.dollars_per_million:.2f}",
     "least served": lambda one: f"{one.least_share:.2f}",
     "core": lambda one: f"{one.core:.0%}",
 }
@@ -205,13 +154,11 @@ _COLUMNS: Final[Mapping[str, Callable[[ScenarioResult], str]]] = {
 def to_markdown(findings: Findings) -> str:
     """Return findings as a table, without the columns that are the same in all of its rows and say nothing."""
     shown = {
-        name: [cell(one) for one in findings.results]
-        for name, cell in _COLUMNS.items()
-        if not name or {cell(one) for one in findings.results} - {"0", "0.00", "0.0%", "0%"}
+        name: cell
+        for name, cell in COLUMNS.items()
+        if {cell(one) for one in findings.results} - {"0", "0.00", "0.0%", "0%"}
     }
-    rows = zip(*shown.values(), strict=True)
-    lines = [f"### {findings.title}", "", _row(shown), _row("---" for _ in shown), *map(_row, rows)]
-    return "\n".join(lines)
+    return f"### {findings.title}\n\n{FigureTable.of(shown, findings.results).to_markdown()}"
 
 
 def _load(scenario: Scenario) -> str:
@@ -220,7 +167,3 @@ def _load(scenario: Scenario) -> str:
     if scenario.callers:
         return f"{scenario.callers} callers each{spread}{cores}"
     return f"{scenario.rate_per_s:.0f}/s{spread}{cores}"
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -5,15 +5,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from random import Random
 
-from load.model.client import AwsNetwork, ModelClient, ModelNetwork
+from load.model.client import ModelClient, Network, aws_network
 from load.model.processes import ModelAccounts, ModelProcess, make_process
 from load.model.scenario import Scenario, ScenarioResult
-from load.model.stream import settle
+from load.model.store import settle
 from load.model.table import ModelTable, ModelUsage
 from stack.harness.virtual_time import run_in_virtual_time
 
 
-def run(scenario: Scenario, network: Callable[[Random], ModelNetwork] = AwsNetwork) -> ScenarioResult:
+def run(scenario: Scenario, network: Callable[[Random], Network] = aws_network) -> ScenarioResult:
     """Run a scenario in virtual time; the same scenario has the same result every time.
 
     Args:
@@ -23,7 +23,7 @@ def run(scenario: Scenario, network: Callable[[Random], ModelNetwork] = AwsNetwo
     return run_in_virtual_time(_run(scenario, network))
 
 
-async def _run(scenario: Scenario, make_network: Callable[[Random], ModelNetwork]) -> ScenarioResult:
+async def _run(scenario: Scenario, make_network: Callable[[Random], Network]) -> ScenarioResult:
     table = ModelTable()
     accounts = ModelAccounts(scenario)
     await accounts.store(table, scenario)

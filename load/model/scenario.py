@@ -8,8 +8,14 @@ import msgspec
 from counters.keys import SLOTS_MAX
 from load.model.assumptions import CPU, CpuCosts
 
-PROCESSES_MAX: Final = 200
-RATE_PER_S_MAX: Final = 1_000_000.0
+_BOUNDS: Final = {
+    "processes": (1, 200),
+    "slots": (1, SLOTS_MAX),
+    "accounts": (1, 1_000_000),
+    "callers": (0, 10_000),
+    "rate_per_s": (0, 1_000_000),
+    "window_s": (0.001, 3600),
+}
 
 
 class ModelStrategy(StrEnum):
@@ -20,8 +26,8 @@ class ModelStrategy(StrEnum):
     TRANSACTIONAL = "transactional"
     RETRIED_TRANSACTIONAL = "transactional, 5 tries"
     CONDITIONAL = "conditional"
-    ATOMIC_UPDATE = "atomic update"
-    SHARDED = "sharded, N=10"
+    READ_CHECK = "read-check"
+    SHARDED = "sharded"
 
 
 ENGINE: Final = frozenset({ModelStrategy.STRICT, ModelStrategy.HYBRID})
@@ -66,12 +72,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        _check("processes", self.processes, 1, PROCESSES_MAX)
-        _check("slots", self.slots, 1, SLOTS_MAX)
-        _check("accounts", self.accounts, 1, 1_000_000)
-        _check("callers", self.callers, 0, 10_000)
-        _check("rate_per_s", self.rate_per_s, 0, RATE_PER_S_MAX)
-        _check("window_s", self.window_s, 0.001, 3600)
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name} must be from {least:g} to {most:g}, not {value:g}")
         if (self.callers > 0) == (self.rate_per_s > 0):
             raise ValueError("either callers or rate_per_s must be given, and not both")
 
@@ -114,8 +118,3 @@ class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
     least_share: float
     core: float
     overshoot: int
-
-
-def _check(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be from {least:g} to {most:g}, not {value:g}")

@@ -1,17 +1,22 @@
-"""The engine's store in the model: the memory store, with time, limits and a bill."""
+"""The engine's side of the model's table: its store, with time, limits and a bill, and what its Lambda writes."""
 
+import asyncio
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from counters import keys
-from counters.keys import CounterKey
-from counters.model import Change, Changed, Counter, Entry, Refused
+from counters.keys import CounterKey, Ledger
+from counters.model import Change, Changed, Counter, Entry, LedgerPage, Refused
 from counters.stores.memory import MemoryStore
-from load.model.assumptions import Call
+from load.model.assumptions import POLLS_PER_S, Call
 from load.model.client import ModelClient
+from load.model.table import ModelTable, ThrottledError
 
 _CRC_RANGE: Final = 2.0**32
+_PHASES: Final = 10
+"""Shards are polled at different times."""
 
 
 class ModelStore(MemoryStore):
@@ -29,10 +34,10 @@ class ModelStore(MemoryStore):
         """See ``Store``."""
 
         async def effect() -> Counter | None:
-            self._table.read(keys.counter_key(key).pk)
+            self._table.read(keys.counter_key(key).pk, keys.exact_key(key).pk)
             return await self._memory.read_counter(key)
 
-        return await self._client.send(Call.GET, effect)
+        return await self._client.send(Call.BATCH_GET, effect, items=2)
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
         """See ``Store``; a refused write is paid for like any other."""
@@ -44,30 +49,32 @@ class ModelStore(MemoryStore):
 
         return await self._client.send(Call.UPDATE, effect)
 
-    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
-        """See ``Store``; what finds no units comes back, as DynamoDB's UnprocessedItems."""
+    async def insert_page(
+        self, ledger: Ledger, entries: Sequence[Entry], emptied: LedgerPage | None = None
+    ) -> LedgerPage | None:
+        """See ``Store``; callers' own ids are taken to be random, so that a split for heat helps. Ours only grow."""
 
-        async def effect() -> list[Entry]:
-            pks = [keys.entry_key(key, slots, entry.id).pk for entry in entries]
-            written = self._table.write_some(pks)
-            stored = [one for one, is_in in zip(entries, written, strict=True) if is_in]
-            await self._memory.write_entries(key, slots, stored)
-            self._note(key, slots, stored)
-            return [one for one, is_in in zip(entries, written, strict=True) if not is_in]
+        async def effect() -> LedgerPage | None:
+            page_key = ledger.page_key(entries[0].id)
+            spread = None if keys.is_ours(page_key.sk) else zlib.crc32(page_key.sk.encode()) / _CRC_RANGE
+            self._table.write(page_key, spread)
+            self._table.entries[ledger.counter] += len(entries)
+            self._table.unsettled[ledger.counter, ledger.slot_of(entries[0].id)] = None
+            return await self._memory.insert_page(ledger, entries, emptied)
 
-        return await self._client.send(Call.BATCH_WRITE, effect, len(entries))
+        return await self._client.send(Call.PUT, effect, items=len(entries))
 
-    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        """See ``Store``; callers' own ids are taken to be random, so that a split for heat helps."""
 
-        async def effect() -> Entry | None:
-            spread = zlib.crc32(entry.id.encode()) / _CRC_RANGE
-            self._table.write(keys.entry_key(key, slots, entry.id), spread)
-            self._note(key, slots, [entry])
-            return await self._memory.insert_entry(key, slots, entry)
+async def settle(table: ModelTable) -> None:
+    """Write what the Lambda does until the run ends: one item for each slot with new entries, once a poll.
 
-        return await self._client.send(Call.PUT, effect)
-
-    def _note(self, key: CounterKey, slots: int, stored: Sequence[Entry]) -> None:
-        self._table.entries[key] += len(stored)
-        self._table.unsettled.update(((key, keys.slot_of(entry.id, slots)), None) for entry in stored)
+    Each slot is a shard of the stream. What is throttled is settled by a later poll.
+    """
+    while True:
+        for phase in range(_PHASES):
+            await asyncio.sleep(1 / POLLS_PER_S / _PHASES)
+            for key, slot in [one for one in table.unsettled if one[1] % _PHASES == phase]:
+                with suppress(ThrottledError):
+                    table.write(keys.exact_key(key))
+                    table.usage.settle_units += 1.0
+                    del table.unsettled[key, slot]

@@ -1,4 +1,4 @@
-"""A DynamoDB table as far as the model knows it: limits, conflicts, what is in it, and the bill."""
+"""The model's DynamoDB table: limits, conflicts, what is in it, and the bill."""
 
 import asyncio
 from collections import Counter
@@ -9,6 +9,7 @@ import msgspec
 from counters.errors import NotAppliedError
 from counters.keys import CounterKey, PrimaryKey
 from counters.stores.memory import MemoryStore
+from load.compare.baselines.layout import Item
 from load.model.assumptions import READ_DOLLARS, TRANSACTION_UNITS, WRITE_DOLLARS
 from load.model.partitions import Partitions
 
@@ -57,7 +58,7 @@ class ModelTable:
 
     Attributes:
         memory: What is in it, for the engine.
-        counts: The baselines' counters by partition key.
+        items: The baselines' accounts and counters by partition key, where each is alone.
         entries: How many entries each counter has.
         unsettled: Slots of ledgers with entries that the Lambda has not seen yet; a dict for its order.
         usage: What was asked of it so far.
@@ -65,7 +66,7 @@ class ModelTable:
 
     def __init__(self) -> None:
         self.memory = MemoryStore()
-        self.counts: dict[str, int] = {}
+        self.items: dict[str, Item] = {}
         self.entries: Counter[CounterKey] = Counter()
         self.unsettled: dict[tuple[CounterKey, int], None] = {}
         self.usage = ModelUsage()
@@ -82,25 +83,7 @@ class ModelTable:
         if key in self._in_transaction:
             self.usage.conflicts += 1
             raise ConflictError(key.pk)
-        if not self._partitions.take_write(key.pk, 1.0, _now(), spread):
-            self.usage.throttled += 1
-            raise ThrottledError(key.pk)
-        self.usage.write_units += 1.0
-
-    def write_some(self, pks: Sequence[str]) -> list[bool]:
-        """Pay for writing new items of up to 1 KB, each as far as there are units; tell for each whether there were.
-
-        Raises:
-            ThrottledError: There were none for any of them.
-        """
-        now = _now()
-        written = [self._partitions.take_write(pk, 1.0, now) for pk in pks]
-        self.usage.write_units += sum(written)
-        if not all(written):
-            self.usage.throttled += 1
-        if not any(written):
-            raise ThrottledError(pks[0])
-        return written
+        self._pay(key.pk, 1.0, spread)
 
     def read(self, *pks: str) -> None:
         """Pay for reading items of up to 4 KB, strongly consistent.
@@ -122,12 +105,8 @@ class ModelTable:
             ConflictError: One of them is in another transaction.
             ThrottledError: One of them has no units left.
         """
-        now = _now()
         for item in items:
-            if not self._partitions.take_write(item.pk, TRANSACTION_UNITS, now):
-                self.usage.throttled += 1
-                raise ThrottledError(item.pk)
-            self.usage.write_units += TRANSACTION_UNITS
+            self._pay(item.pk, TRANSACTION_UNITS)
         if not self._in_transaction.isdisjoint(items):
             self.usage.conflicts += 1
             raise ConflictError(items[0].pk)
@@ -136,6 +115,12 @@ class ModelTable:
     def finish(self, items: Sequence[PrimaryKey]) -> None:
         """End a transaction."""
         self._in_transaction.difference_update(items)
+
+    def _pay(self, pk: str, units: float, spread: float | None = None) -> None:
+        if not self._partitions.take_write(pk, units, _now(), spread):
+            self.usage.throttled += 1
+            raise ThrottledError(pk)
+        self.usage.write_units += units
 
 
 def _now() -> float:

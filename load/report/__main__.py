@@ -13,17 +13,16 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from load.command import command, progress, write_figures
 from load.compare.__main__ import compare
 from load.compare.phases import Sizes
 from load.model.__main__ import answer
-from load.model.questions import SAME_RATE, SATURATED, ModelReport, Question, questions
-from load.report.images import write_images
-from load.report.measured import BURST_FILE, COMPARE_FILE, MODEL_FILE, MeasuredError, Recording, read, write
+from load.model.questions import SAME_RATE, SATURATED, ModelReport, questions
+from load.report.measured import BURST_FILE, COMPARE_FILE, MODEL_FILE, Recording, read
 from load.report.page import to_html
 from load.report.sections import sections
 from load.report.style import style
 from load.targets.settling import record_burst
-from stack.errors import StackError
 from stack.paths import ROOT
 
 FOLDER: Final = ROOT / "build" / "load"
@@ -43,23 +42,18 @@ class _Step(NamedTuple):
     measure: Callable[[], msgspec.Struct]
 
 
+@command("load:report")
 def main() -> int:
     """Do what the command line says; return the exit status."""
     arguments = _parse(sys.argv[1:])
     # Quick figures never take the place of good ones.
     folder = FOLDER / "quick" if arguments.quick else FOLDER
-    try:
-        steps = [] if arguments.from_files else _steps(quick=arguments.quick)
-        for number, step in enumerate(steps, 1):
-            _progress(f"[{number}/{len(steps) + 1}] {step.what}")
-            write(folder, step.file, step.measure())
-        _progress(f"[{len(steps) + 1}/{len(steps) + 1}] drawing")
-        _draw(folder, arguments.images)
-    except (MeasuredError, StackError, OSError, TimeoutError, ValueError) as error:
-        print(f"load:report: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    steps = [] if arguments.from_files else _steps(quick=arguments.quick)
+    for number, step in enumerate(steps, 1):
+        progress(f"[{number}/{len(steps) + 1}] {step.what}")
+        write_figures(folder / step.file, step.measure())
+    progress(f"[{len(steps) + 1}/{len(steps) + 1}] drawing")
+    _draw(folder, arguments.images)
     print(folder / "report.html")
     return 0
 
@@ -74,35 +68,32 @@ def _steps(*, quick: bool) -> list[_Step]:
 
 
 def _record(seconds: float) -> Recording:
-    started_at = datetime.now(UTC)
-    return Recording.of(record_burst(seconds), started_at)
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Recording(started_at=started_at, burst=record_burst(seconds))
 
 
 def _model(*, quick: bool) -> ModelReport:
-    asked = (
-        [_shorten(one) for one in questions(_SEED) if one.title in {SATURATED, SAME_RATE}]
-        if quick
-        else questions(_SEED)
-    )
+    asked = list(questions(_SEED))
+    if quick:
+        few = [one for one in asked if one.title in {SATURATED, SAME_RATE}]
+        asked = [
+            one._replace(scenarios=[each for each in one.scenarios if each.processes <= _QUICK_PROCESSES])
+            for one in few
+        ]
     return ModelReport(_SEED, tuple(map(answer, asked)))
-
-
-def _shorten(question: Question) -> Question:
-    return question._replace(scenarios=[one for one in question.scenarios if one.processes <= _QUICK_PROCESSES])
 
 
 def _draw(folder: Path, images: Path | None) -> None:
     measured = read(folder)
+    if images is not None:
+        images.mkdir(parents=True, exist_ok=True)
     with style():
         parts = sections(measured)
         (folder / "report.html").write_text(to_html(parts), encoding="utf-8")
-        write_images(folder, parts)
-        if images is not None:
-            write_images(images, [part for part in parts if part.name in README_PLOTS])
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        for part in parts:
+            part.write_image(folder)
+            if images is not None and part.name in README_PLOTS:
+                part.write_image(images)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

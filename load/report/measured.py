@@ -1,14 +1,12 @@
-"""What the report shows, and the files that it is kept in."""
+"""The figures that the report shows, and the files that keep them."""
 
-import os
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from load.compare.results import Comparison
+from load.command import FiguresError
+from load.compare.results import Comparison, Run
 from load.model.questions import SAME_RATE, SATURATED, ModelReport
 from load.model.scenario import ScenarioResult
 from load.targets.settling import Burst
@@ -26,37 +24,14 @@ _COMMANDS: Final = {
 T = TypeVar("T")
 
 
-class MeasuredError(Exception):
-    """A file with figures is not there or cannot be used; the message says which command makes it."""
-
-
-class Recording(msgspec.Struct, frozen=True, kw_only=True):
+class Recording(Run, frozen=True, kw_only=True):
     """A burst, and where it took place.
 
     Attributes:
-        started_at: When it began, as ISO 8601 says.
-        endpoint: What stood for DynamoDB.
-        processors: Of the machine that ran all of it.
-        python: The version of Python that did.
         burst: Both counters in the course of it.
     """
 
-    started_at: str
-    endpoint: str
-    processors: int
-    python: str
     burst: Burst
-
-    @classmethod
-    def of(cls, burst: Burst, started_at: datetime) -> "Recording":
-        """Return the recording of a burst that took place here, on an emulator of its own."""
-        return cls(
-            started_at=started_at.astimezone(UTC).isoformat(timespec="seconds"),
-            endpoint="MiniStack",
-            processors=os.cpu_count() or 1,
-            python=platform.python_version(),
-            burst=burst,
-        )
 
 
 class Measured(NamedTuple):
@@ -77,17 +52,11 @@ class Measured(NamedTuple):
     same_rate: tuple[ScenarioResult, ...]
 
 
-def write(folder: Path, name: str, figures: msgspec.Struct) -> None:
-    """Keep figures in a file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
-
-
 def read(folder: Path) -> Measured:
     """Return what the files say.
 
     Raises:
-        MeasuredError: A file is not there, or not what it should be.
+        FiguresError: A file is not there, or not what it should be.
     """
     comparison = _read(folder / COMPARE_FILE, Comparison)
     if not comparison.results or not all(result.rounds for result in comparison.results):
@@ -108,10 +77,10 @@ def _read(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as error:
-        raise MeasuredError(f"{path} is not there; {_COMMANDS[path.name]} makes it.") from error
+        raise FiguresError(f"{path} is not there; {_COMMANDS[path.name]} makes it.") from error
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise _useless(path, str(error)) from error
 
 
-def _useless(path: Path, why: str) -> MeasuredError:
-    return MeasuredError(f"{path} cannot be used ({why}); {_COMMANDS[path.name]} makes it anew.")
+def _useless(path: Path, why: str) -> FiguresError:
+    return FiguresError(f"{path} cannot be used ({why}); {_COMMANDS[path.name]} makes it anew.")

@@ -1,32 +1,29 @@
 """What is on the page: each plot with what it shows, how that came about, and its figures as a table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from matplotlib.figure import Figure
 
+from load.compare import results
 from load.compare.results import Comparison, Summary
+from load.model import questions
 from load.model.assumptions import READ_DOLLARS, WRITE_DOLLARS, WRITE_UNITS_PER_S
 from load.model.scenario import ScenarioResult
 from load.report.costs import MILLION, bill_of
 from load.report.measured import Measured, Recording
 from load.report.model_plots import plot_same_rate, plot_scaling
 from load.report.plots import plot_burst, plot_cost, plot_promises, plot_speed, summaries
+from load.tables import FigureTable
 from load.targets.settling import CONNECTIONS
 
+_DOTS_PER_INCH: Final = 110
 _SAMPLES_SHOWN: Final = 20
-
-
-class FigureTable(NamedTuple):
-    """Figures to read.
-
-    Attributes:
-        header: Names of the columns, with units.
-        rows: Their cells; the first of each says what it is about.
-    """
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+_MODEL_COLUMNS: Final = (
+    *("strategy", "processes", "creates/s", "p50 ms", "p99 ms", "errors"),
+    *("write units/create", "read units/create", "$ a million creates"),
+)
 
 
 class Section(NamedTuple):
@@ -49,6 +46,12 @@ class Section(NamedTuple):
     conditions: str
     figure: Figure
     table: FigureTable
+
+    def write_image(self, folder: Path) -> None:
+        """Write the plot as PNG, on white; within ``style``."""
+        # No version of the library in it: the same figures make the same image.
+        path = folder / f"{self.name}.png"
+        self.figure.savefig(path, dpi=_DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
 
 
 def sections(measured: Measured) -> list[Section]:
@@ -73,14 +76,7 @@ def _speed(comparison: Comparison) -> Section:
         "the same requests on the same machine, in turns. Medians of the rounds.",
         conditions=_where(comparison),
         figure=plot_speed(comparison),
-        table=_summary_table(
-            comparison,
-            ("creates/s", lambda row: f"{row.creates_per_s:.0f}"),
-            ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
-            ("p99 ms", lambda row: f"{row.p99_ms:.1f}"),
-            ("calls/create", lambda row: f"{row.calls_per_create:.3f}"),
-            ("exact after s", lambda row: "never" if row.exact_after_s is None else f"{row.exact_after_s:.2f}"),
-        ),
+        table=_summary_table(comparison, ("creates/s", "p50 ms", "p99 ms", "calls/create", "exact after s")),
     )
 
 
@@ -96,13 +92,7 @@ def _promises(comparison: Comparison) -> Section:
         "throttled for longer than a request's deadline: who is served meanwhile?",
         conditions=_where(comparison),
         figure=plot_promises(comparison),
-        table=_summary_table(
-            comparison,
-            ("over the limit", lambda row: str(row.overshoot)),
-            ("refused with room", lambda row: str(row.refused_with_room)),
-            ("errors", lambda row: str(row.errors)),
-            ("served in an outage", lambda row: f"{row.served_in_outage:.0%}"),
-        ),
+        table=_summary_table(comparison, ("over the limit", "refused with room", "errors", "served in an outage")),
     )
 
 
@@ -120,10 +110,8 @@ def _cost(comparison: Comparison) -> Section:
         figure=plot_cost(comparison),
         table=_summary_table(
             comparison,
-            ("API's write units/create", lambda row: f"{row.write_units_per_create:.3f}"),
-            ("Lambda's", lambda row: f"{row.lambda_writes_per_create:.3f}"),
-            ("read units/create", lambda row: f"{row.read_units_per_create:.3f}"),
-            ("$ a million creates", lambda row: f"{bill_of(row).total:.3f}"),
+            ("API's write units/create", "Lambda's", "read units/create"),
+            {"$ a million creates": lambda row: f"{bill_of(row).total:.3f}"},
         ),
     )
 
@@ -198,23 +186,12 @@ def _where(run: Comparison | Recording) -> str:
     )
 
 
-def _summary_table(comparison: Comparison, *columns: tuple[str, Callable[[Summary], str]]) -> FigureTable:
-    return FigureTable(
-        ("strategy", *(name for name, _ in columns)),
-        [(row.strategy, *(cell(row) for _, cell in columns)) for row in summaries(comparison)],
-    )
+def _summary_table(
+    comparison: Comparison, names: Sequence[str], more: Mapping[str, Callable[[Summary], str]] | None = None
+) -> FigureTable:
+    columns = {name: results.COLUMNS[name] for name in ("strategy", *names)} | dict(more or {})
+    return FigureTable.of(columns, summaries(comparison))
 
 
-def _model_table(results: Sequence[ScenarioResult]) -> FigureTable:
-    columns: Sequence[tuple[str, Callable[[ScenarioResult], str]]] = (
-        ("strategy", lambda one: str(one.scenario.strategy)),
-        ("processes", lambda one: str(one.scenario.processes)),
-        ("creates/s", lambda one: f"{one.creates_per_s:.0f}"),
-        ("p50 ms", lambda one: f"{one.p50_ms:.0f}"),
-        ("p99 ms", lambda one: f"{one.p99_ms:.0f}"),
-        ("errors", lambda one: f"{one.errors:.1%}"),
-        ("write units/create", lambda one: f"{one.write_units:.2f}"),
-        ("read units/create", lambda one: f"{one.read_units:.2f}"),
-        ("$ a million creates", lambda one: f"{one.dollars_per_million:.2f}"),
-    )
-    return FigureTable([name for name, _ in columns], [[cell(one) for _, cell in columns] for one in results])
+def _model_table(found: Sequence[ScenarioResult]) -> FigureTable:
+    return FigureTable.of({name: questions.COLUMNS[name] for name in _MODEL_COLUMNS}, found)

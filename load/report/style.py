@@ -25,7 +25,7 @@ _ROUNDS_TO_THOUSAND: Final = 999.5
 _TITLE_CHARACTERS: Final = 88
 
 
-class Line(NamedTuple):
+class LineStyle(NamedTuple):
     """How a strategy's line looks.
 
     Attributes:
@@ -43,19 +43,19 @@ class Line(NamedTuple):
 
 _LINES: Final = {
     # Where both are the same, both are seen.
-    "strict": Line(STRICT, "o", 2.0, "-"),
-    "hybrid": Line(HYBRID, "s", 4.5, "-"),
-    "transactional": Line(WARNING, "^"),
-    "transactional, 5 tries": Line("#cc79a7", "v"),
-    "conditional": Line("#56b4e9", "P"),
-    "atomic update": Line("#b8860b", "D"),
-    "sharded, N=10": Line(MUTED, "X"),
+    "strict": LineStyle(STRICT, "o", 2.0, "-"),
+    "hybrid": LineStyle(HYBRID, "s", 4.5, "-"),
+    "transactional": LineStyle(WARNING, "^"),
+    "transactional, 5 tries": LineStyle("#cc79a7", "v"),
+    "conditional": LineStyle("#56b4e9", "P"),
+    "read-check": LineStyle("#b8860b", "D"),
+    "sharded": LineStyle(MUTED, "X"),
 }
 
 
-def line_of(strategy: str) -> Line:
+def line_of(strategy: str) -> LineStyle:
     """Return how a strategy's line looks."""
-    return _LINES.get(strategy, Line(BASELINE, "."))
+    return _LINES.get(strategy, LineStyle(BASELINE, "."))
 
 
 def bar_colour_of(strategy: str) -> str:

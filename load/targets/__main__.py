@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from load.command import command, write_figures
 from load.targets import cost, idle, memory, scaling, settling, speed
 from load.targets.findings import Measurement, to_markdown
-from stack.errors import StackError
 from stack.paths import ROOT
 
 JSON_FILE: Final = ROOT / "build" / "load" / "targets.json"
@@ -28,18 +26,12 @@ TARGETS: Final[Mapping[str, Callable[[], Measurement]]] = {
 }
 
 
+@command("load:targets")
 def main() -> int:
     """Measure and print; return the exit status."""
     arguments = _parse(sys.argv[1:])
-    try:
-        measurements = [TARGETS[target]() for target in arguments.targets or TARGETS]
-    except (StackError, TimeoutError, ValueError) as error:
-        print(f"load:targets: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(measurements)))
+    measurements = [TARGETS[target]() for target in arguments.targets or TARGETS]
+    write_figures(arguments.json, measurements)
     print(to_markdown(measurements))
     return 0 if all(finding.held for one in measurements for finding in one.findings) else 1
 

@@ -9,15 +9,15 @@ from typing import Final, NamedTuple
 
 import uvloop
 
-from load.accounts import Accounts
-from load.compare.strategies import STRATEGIES
-from load.compare.tables import WatchedTable
+from load.command import progress
+from load.compare.strategies import STRATEGIES, WatchedTable
 from load.server import ENGINE, UNITS
 from load.targets.findings import Finding, Measurement
-from load.targets.servers import Server, bench, create, make_account, progress
-from load.usage import read_usage
+from load.targets.servers import BenchServer, bench, create
+from stack.harness.accounts import AccountsClient, make_account
 from stack.harness.client import send_for
 from stack.harness.connection import Connections, Request
+from stack.harness.usage import read_usage
 from stack.provision import provision
 
 ROUNDS: Final = 5
@@ -56,15 +56,15 @@ def measure() -> Measurement:
     return Measurement(
         target="cost",
         findings=[
-            Finding.at_most("API's write units a create", api, 1.1),
-            Finding.at_most("Lambda's write units a create", settling, 0.1),
-            Finding.at_most("write units a create and delete", pair_api + pair_settling, 2.3),
+            Finding.at_most("API's write units a create", api, 0.12),
+            Finding.at_most("Lambda's write units a create", settling, 0.02),
+            Finding.at_most("write units a create and delete", pair_api + pair_settling, 1.3),
         ],
         notes=[f"a create and delete: API {pair_api:.3f}, Lambda {pair_settling:.3f}"],
     )
 
 
-def _bill(server: Server, table: WatchedTable, *, paired: bool) -> _Bill:
+def _bill(server: BenchServer, table: WatchedTable, *, paired: bool) -> _Bill:
     account_id = make_account(server.url)
     before = uvloop.run(read_usage(server.url))
     if paired:
@@ -77,7 +77,7 @@ def _bill(server: Server, table: WatchedTable, *, paired: bool) -> _Bill:
     units = (uvloop.run(read_usage(server.url)) - before).units
     if units is None:
         raise ValueError("The server counts no units.")
-    counts = Accounts(server.url).settle(account_id, _SETTLED_WITHIN_S)
+    counts = AccountsClient(server.url).settle(account_id, _SETTLED_WITHIN_S)
     if counts.eventual != counts.value:
         raise TimeoutError(f"The Lambda did not settle within {_SETTLED_WITHIN_S:.0f} s.")
     return _Bill(units.write / done, table.settlements(account_id) / done)

@@ -1,9 +1,11 @@
 """What a target says and what was measured."""
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Self
 
 import msgspec
+
+from load.tables import FigureTable
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,18 +48,17 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     notes: Sequence[str] = ()
 
 
+_COLUMNS: Final[Mapping[str, Callable[[tuple[Measurement, Finding]], str]]] = {
+    "target": lambda one: one[0].target,
+    "what": lambda one: one[1].what,
+    "measured": lambda one: f"{one[1].measured:.3g}",
+    "bar": lambda one: one[1].bar,
+    "held": lambda one: "yes" if one[1].held else "**no**",
+}
+
+
 def to_markdown(measurements: Sequence[Measurement]) -> str:
     """Return a table of all findings, and the notes."""
-    lines = ["| target | what | measured | bar | held |", "| --- | --- | --- | --- | --- |"]
-    for measurement in measurements:
-        lines += [
-            f"| {measurement.target} | {one.what} | {one.measured:.3g} | {one.bar} | {_held(one)} |"
-            for one in measurement.findings
-        ]
-    lines.append("")
-    lines += [f"- {measurement.target}: {note}" for measurement in measurements for note in measurement.notes]
-    return "\n".join(lines)
-
-
-def _held(finding: Finding) -> str:
-    return "yes" if finding.held else "**no**"
+    rows = [(measurement, finding) for measurement in measurements for finding in measurement.findings]
+    notes = [f"- {measurement.target}: {note}" for measurement in measurements for note in measurement.notes]
+    return "\n".join([FigureTable.of(_COLUMNS, rows).to_markdown(), "", *notes])

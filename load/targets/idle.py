@@ -5,11 +5,13 @@ from typing import Final
 
 import uvloop
 
+from load.command import progress
 from load.server import ENGINE
 from load.targets.findings import Finding, Measurement
-from load.targets.servers import bench, create, make_account, progress
-from load.usage import read_usage
+from load.targets.servers import bench, create
+from stack.harness.accounts import make_account
 from stack.harness.client import send_all
+from stack.harness.usage import read_usage
 from stack.provision import create_table
 
 _CONNECTIONS: Final = 8

@@ -10,9 +10,11 @@ import uvloop
 from counters.keys import SERVICES, CounterKey
 from counters.model import Counter
 from counters.stores.dynamodb import items
+from load.command import progress
 from load.targets.findings import Finding, Measurement
-from load.targets.servers import Server, bench, create, make_account, progress
+from load.targets.servers import BenchServer, bench, create
 from stack import aws
+from stack.harness.accounts import make_account
 from stack.harness.client import Outcome, send_all
 from stack.provision import create_table
 
@@ -57,14 +59,15 @@ def measure(accounts: int = ACCOUNTS) -> Measurement:
 def _make_counters(endpoint: str, table: str, account_ids: Sequence[str]) -> None:
     client = aws.dynamodb_client(endpoint)
     for start in range(0, len(account_ids), _BATCH):
-        counters = [
-            items.counter_item(Counter(key=CounterKey(account_id, SERVICES), limit=10))
-            for account_id in account_ids[start : start + _BATCH]
-        ]
-        client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in counters]})
+        part = account_ids[start : start + _BATCH]
+        counters = [Counter(key=CounterKey(account_id, SERVICES), limit=10) for account_id in part]
+        for side in (items.counter_item, items.exact_item):
+            client.batch_write_item(
+                RequestItems={table: [{"PutRequest": {"Item": side(counter)}} for counter in counters]}
+            )
 
 
-async def _touch(server: Server, account_ids: Sequence[str]) -> float:
+async def _touch(server: BenchServer, account_ids: Sequence[str]) -> float:
     """Create once on each account; return the most memory that was ever resident, in megabytes."""
     highest_mb = server.memory_mb()
     load = asyncio.create_task(send_all([create(server.url, account_id) for account_id in account_ids], CONNECTIONS))

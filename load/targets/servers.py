@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from load.accounts import UNLIMITED, Accounts
 from stack import aws
 from stack.emulators import ministack
 from stack.harness.client import Request
@@ -20,7 +19,7 @@ from stack.system import api_program, wait_for_api
 _READY_WITHIN_S: Final = 10.0
 
 
-class Server(NamedTuple):
+class BenchServer(NamedTuple):
     """A process.
 
     Attributes:
@@ -48,17 +47,17 @@ class Bench:
         dynamodb: What stands for DynamoDB.
     """
 
-    def __init__(self, dynamodb: Server, logs: Path, stack: ExitStack) -> None:
+    def __init__(self, dynamodb: BenchServer, logs: Path, stack: ExitStack) -> None:
         self.dynamodb = dynamodb
         self._logs = logs
         self._stack = stack
 
-    def serve(self, table: str, module: Sequence[str]) -> Server:
+    def serve(self, table: str, module: Sequence[str]) -> BenchServer:
         """Start an API process on a table and wait until it serves; it ends with the bench."""
         port = free_port()
         process = self._stack.enter_context(running(api_program(module, port, self.dynamodb.url, table, self._logs)))
         wait_for_api(process, port)
-        return Server(url_of(port), process.pid)
+        return BenchServer(url_of(port), process.pid)
 
 
 @contextmanager
@@ -71,7 +70,7 @@ def bench() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         port = free_port()
         process = stack.enter_context(ministack(port, Path(folder) / "ministack.log"))
-        yield Bench(Server(url_of(port), process.pid), Path(folder), stack)
+        yield Bench(BenchServer(url_of(port), process.pid), Path(folder), stack)
 
 
 @contextmanager
@@ -83,25 +82,14 @@ def bench_without_emulator() -> Iterator[Bench]:
     """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         port = free_port()
-        command = [sys.executable, "-m", "load.targets.stand_in", str(port)]
+        command = [sys.executable, "-m", "stack.harness.stand_in", str(port)]
         program = Program("The stand-in for DynamoDB", command, aws.without_aws(), Path(folder) / "stand-in.log", 1.0)
         process = stack.enter_context(running(program))
         # A GET is no call that it knows, which it says.
         process.wait_until(lambda: status_of(url_of(port)) is not None, _READY_WITHIN_S)
-        yield Bench(Server(url_of(port), process.pid), Path(folder), stack)
-
-
-def make_account(url: str) -> str:
-    """Make an account without a limit that could be reached; return its id."""
-    (account_id,) = Accounts(url).make(1, UNLIMITED)
-    return account_id
+        yield Bench(BenchServer(url_of(port), process.pid), Path(folder), stack)
 
 
 def create(url: str, account_id: str, path: str = "/services") -> Request:
     """Return the request that creates a service."""
     return Request("POST", f"{url}{path}", f'{{"account_id":"{account_id}","name":"load"}}'.encode())
-
-
-def progress(text: str) -> None:
-    """Tell whoever waits."""
-    print(text, file=sys.stderr, flush=True)

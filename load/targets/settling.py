@@ -7,8 +7,10 @@ from typing import Final
 import msgspec
 import uvloop
 
+from load.command import progress
 from load.targets.findings import Finding, Measurement
-from load.targets.servers import bench, create, make_account, progress
+from load.targets.servers import bench, create
+from stack.harness.accounts import make_account
 from stack.harness.client import Outcome, send_for
 from stack.harness.connection import Connections, Request
 from stack.provision import provision

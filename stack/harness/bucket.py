@@ -7,7 +7,7 @@ BURST_S: Final = 300.0
 
 
 class Bucket:
-    """A token bucket: so many units a second, and what was not used for some time."""
+    """A token bucket: a number of units a second, and the unused ones of the last minutes."""
 
     __slots__ = ("_at", "_rate", "_tokens")
 

@@ -1,4 +1,4 @@
-"""A closed-loop HTTP load: so many connections, each sending its next request when it has its answer.
+"""A closed-loop HTTP load: each connection sends its next request when it has its answer.
 
 Talks to this machine only, and is bounded by the number of requests or by a time.
 """
@@ -58,12 +58,12 @@ class Outcome(NamedTuple):
 
 
 async def send_all(requests: Sequence[Request], connections: int) -> Outcome:
-    """Send every request once, over so many connections."""
+    """Send every request once, over this number of connections."""
     return await _run(iter(requests), connections, float("inf"))
 
 
 async def send_for(requests: Sequence[Request], connections: int, seconds: float) -> Outcome:
-    """Send these requests in turn, over and over, for so many seconds."""
+    """Send these requests in turn, over and over, for some seconds."""
     return await _run(cycle(requests), connections, seconds)
 
 
@@ -115,7 +115,7 @@ class _Caller:
 
 
 async def send(session: aiohttp.ClientSession, request: Request) -> Answer:
-    """Send one request and return its answer, also when there is none."""
+    """Send one request and return its answer; the status is 0 when none came."""
     start = time.perf_counter()
     try:
         async with session.request(request.method, request.url, data=request.body or None) as response:

@@ -6,11 +6,12 @@ one shard, so it is the one true order of all writes, whoever made them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from counters import keys
 from counters.keys import SERVICES, CounterKey
 from stack import aws
+from stack.harness.ledger import amounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,12 +89,12 @@ def _start(streams: DynamoDBStreamsClient, table: TableReader) -> str:
 
 
 def _replay(records: Sequence[RecordTypeDef], key: CounterKey) -> Past:
-    ledger: dict[str, int] = {}
+    pages: dict[str, dict[str, int]] = {}
     instants = []
     total, best_effort, limit = 0, 0, 0
     for record in _of(records, key):
         change = record["dynamodb"]
-        entry_id = change["Keys"][keys.SK]["S"]
+        page_id = change["Keys"][keys.SK]["S"]
         image = change.get("NewImage", {})
         if change["Keys"][keys.PK]["S"] == keys.counter_key(key).pk:
             if not image:
@@ -101,13 +102,13 @@ def _replay(records: Sequence[RecordTypeDef], key: CounterKey) -> Past:
             best_effort, limit = _number(image, keys.BEST_EFFORT), _number(image, keys.LIMIT)
             what = f"epoch {_number(image, keys.EPOCH)}, revision {_number(image, keys.REVISION)}"
         else:
-            total -= ledger.pop(entry_id, 0)
+            total -= sum(pages.pop(page_id, {}).values())
             if image:
-                ledger[entry_id] = _number(image, keys.AMOUNT)
-                total += ledger[entry_id]
-            what = f"{record['eventName']} {entry_id}"
+                pages[page_id] = amounts(cast("Mapping[str, Any]", {**change["Keys"], **image}))
+                total += sum(pages[page_id].values())
+            what = f"{record['eventName']} {page_id}"
         instants.append(Instant(change["SequenceNumber"], total, best_effort, limit, what))
-    return Past(instants, frozenset(ledger))
+    return Past(instants, frozenset(entry_id for page in pages.values() for entry_id in page))
 
 
 def _of(records: Sequence[RecordTypeDef], key: CounterKey) -> Iterator[RecordTypeDef]:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def run_in_virtual_time(main: Coroutine[None, None, T]) -> T:
-    """Run a coroutine to its end on an event loop of its own, whose time starts at zero."""
+    """Run a coroutine to its end on a new event loop, whose time starts at zero."""
     loop = async_solipsism.EventLoop()
     with warnings.catch_warnings():
         # A timer less than the clock's microsecond away is due at once; nothing is wrong with it.

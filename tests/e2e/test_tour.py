@@ -12,31 +12,31 @@ import pytest
 from stack.paths import ROOT
 from stack.system import System
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _UNSETTLED = '"settled_at":null'
 _WITHIN_S = 15
 
 
-class Step(NamedTuple):
+class TourStep(NamedTuple):
     """A command and what the page says that it prints."""
 
     command: str
     printed: str
 
 
-def tour() -> list[Step]:
+def tour() -> list[TourStep]:
     """Return the steps of the tour."""
     page = (ROOT / "docs" / "operate" / "tour.md").read_text()
     blocks = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
     return [_step(text) for block in blocks for text in block.removeprefix("$ ").split("\n$ ")]
 
 
-def _step(text: str) -> Step:
+def _step(text: str) -> TourStep:
     lines = text.strip().splitlines()
     # A line that ends with a backslash goes on in the next one.
     last = next(number for number, line in enumerate(lines) if not line.endswith("\\"))
-    return Step("\n".join(lines[: last + 1]) + "\n", "\n".join(lines[last + 1 :]))
+    return TourStep("\n".join(lines[: last + 1]) + "\n", "\n".join(lines[last + 1 :]))
 
 
 def run(script: str) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from load.compare.baselines import layout
+from counters import keys
 from stack import aws
-from stack.package import find_modules
-from stack.paths import ROOT
+from stack.package import build
 from stack.provision import create_table
 
 if TYPE_CHECKING:
@@ -31,9 +30,11 @@ def deploy(endpoint: str, baseline: str, table: str) -> None:
     stream = aws.dynamodb_client(endpoint).describe_table(TableName=table)["Table"]["LatestStreamArn"]
     functions = aws.lambda_client(endpoint)
     function = f"{table}-count"
+    with tempfile.TemporaryDirectory() as folder:
+        code = build(Path(folder) / "count.zip", _MODULE).read_bytes()
     functions.create_function(
         FunctionName=function,
-        Code={"ZipFile": _zip()},
+        Code={"ZipFile": code},
         Runtime="python3.13",
         Handler=f"{_MODULE}.handle",
         Role="arn:aws:iam::000000000000:role/count",
@@ -45,7 +46,7 @@ def deploy(endpoint: str, baseline: str, table: str) -> None:
     functions.get_waiter("function_active_v2").wait(FunctionName=function, WaiterConfig=_WAIT)
     entries = {
         "eventName": ["INSERT", "REMOVE"],
-        "dynamodb": {"Keys": {layout.PK: {"S": [{"prefix": layout.ENTRIES_PREFIX}]}}},
+        "dynamodb": {"Keys": {keys.PK: {"S": [{"prefix": keys.ENTRIES_PREFIX}]}}},
     }
     functions.create_event_source_mapping(
         FunctionName=function,
@@ -54,12 +55,3 @@ def deploy(endpoint: str, baseline: str, table: str) -> None:
         BatchSize=_BATCH_RECORDS_MAX,
         FilterCriteria={"Filters": [{"Pattern": json.dumps(entries)}]},
     )
-
-
-def _zip() -> bytes:
-    """Return the Lambda's code; the runtime has boto3."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as bundle:
-        for file in find_modules(_MODULE).values():
-            bundle.write(file, file.relative_to(ROOT).as_posix())
-    return archive.getvalue()

@@ -1,78 +1,54 @@
 """Repeats as the SDK's standard mode does, which AWS recommends: three tries, exponential waits with full jitter.
 
-Without that mode's quota, which ends repeats when many calls fail at once: a baseline gets all of its tries.
+What is repeated, and after what wait, is asked of botocore itself. Only that mode's quota is left out, which ends
+repeats when many calls fail at once: a baseline gets all of its tries.
 """
 
-from __future__ import annotations
-
 import asyncio
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from random import Random
+from typing import Any, Final
 
 import aiohttp
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.retries import standard
 
-from counters.stores.dynamodb.wire import AnswerError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-    from random import Random
-
-    from counters.stores.dynamodb.client import Send
+from counters.stores.dynamodb.answers import AnswerError
+from counters.stores.dynamodb.client import Send
 
 TRIES_MAX: Final = 3
-WAIT_S_MAX: Final = 20.0
 
-_TRANSIENT: Final = frozenset(
-    {
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
-_THROTTLED: Final = frozenset(
-    {
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-        "TransactionInProgressException",
-    }
-)
-"""Of the codes in botocore's ``retries/standard.py``, those that DynamoDB sends. No conflict is among them."""
+_passes: Final = standard.OrRetryChecker([standard.TransientRetryableChecker(), standard.ThrottledRetryableChecker()])
 
 
-class StandardRetries:
-    """Sends a call until it is answered for good, three times at most.
+def repeated(send: Send, random: Random) -> Send:
+    """Return what sends a call until it is answered for good, three times at most, and raises the last try's error.
 
     Args:
         send: What sends each try.
         random: Source of the waits.
-        sleep: Waits, in seconds.
     """
+    backoff = standard.ExponentialBackoff(random=random.random)
 
-    def __init__(self, send: Send, random: Random, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._send = send
-        self._random = random
-        self._sleep = sleep
-
-    async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """See ``Send``.
-
-        Raises:
-            AnswerError: The answer of the last try, or one that no repeat would change.
-            aiohttp.ClientError: The last try had no answer.
-        """
-        for attempt in range(TRIES_MAX - 1):
+    async def send_repeatedly(*, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        for number in range(1, TRIES_MAX):
             try:
-                return await self._send(action=action, payload=payload)
-            except (AnswerError, aiohttp.ClientError) as error:
-                if not _may_pass(error):
+                return await send(action=action, payload=payload)
+            except AnswerError as error:
+                context = _context(number, error)
+                if not _passes.is_retryable(context):
                     raise
-            await self._sleep(self._random.random() * min(2.0**attempt, WAIT_S_MAX))
-        return await self._send(action=action, payload=payload)
+            except aiohttp.ClientError:
+                # No answer at all.
+                context = standard.RetryContext(number)
+            await asyncio.sleep(backoff.delay_amount(context))
+        return await send(action=action, payload=payload)
+
+    return send_repeatedly
 
 
-def _may_pass(error: AnswerError | aiohttp.ClientError) -> bool:
-    """Return whether it was throttling, a server's error, or no answer at all."""
-    return not isinstance(error, AnswerError) or error.status in _TRANSIENT or error.code in _THROTTLED
+def _context(number: int, error: AnswerError) -> standard.RetryContext:
+    """Return what botocore would know of a try that was answered with an error."""
+    answer = AWSResponse("", error.status, HTTPHeaders(), None)
+    return standard.RetryContext(number, parsed_response={"Error": {"Code": error.code}}, http_response=answer)

@@ -13,8 +13,8 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as SdkConnectionError
 
+from counters.stores.dynamodb.answers import AnswerError, ConditionFailedError
 from counters.stores.dynamodb.client import DynamoClient
-from counters.stores.dynamodb.wire import AnswerError, ConditionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import boto3
 
+from counters import keys
 from load.compare.baselines import layout
 
 _SIGNS: Final = {"INSERT": 1, "REMOVE": -1}
@@ -21,13 +22,8 @@ def handle(event: Mapping[str, Sequence[Mapping[str, Any]]], _context: object) -
     """Count a batch of stream records; what is no entry was filtered out before."""
     deltas: Counter[str] = Counter()
     for record in event["Records"]:
-        pk = record["dynamodb"]["Keys"][layout.PK]["S"]
-        deltas[pk.removeprefix(layout.ENTRIES_PREFIX)] += _SIGNS[record["eventName"]]
+        counter = keys.parse_entries_pk(record["dynamodb"]["Keys"][keys.PK]["S"])
+        if counter is not None:
+            deltas[counter.account_id] += _SIGNS[record["eventName"]]
     for account_id, delta in deltas.items():
-        _dynamodb.update_item(
-            TableName=os.environ["TABLE_NAME"],
-            Key=layout.counter_key(account_id),
-            UpdateExpression="ADD #count :delta",
-            ExpressionAttributeNames={"#count": layout.COUNT},
-            ExpressionAttributeValues={":delta": layout.number(delta)},
-        )
+        _dynamodb.update_item(**layout.addition(os.environ["TABLE_NAME"], account_id, delta))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -10,8 +11,9 @@ from litestar.testing import AsyncTestClient
 
 from api.app import create_app
 from counters.stores.dynamodb import DynamoClient
-from counters.stores.dynamodb.wire import AnswerError, DamagedAnswerError
-from load.compare.baselines.backend import BASELINES, make_backend
+from counters.stores.dynamodb.answers import AnswerError, DamagedAnswerError
+from load.compare.baselines.backend import make_backend
+from load.compare.baselines.entries import BASELINES
 from load.compare.baselines.table import BaselineTable
 
 CREATE = {"account_id": "somebody", "name": "billing"}
@@ -23,7 +25,7 @@ def failing(error: Exception) -> BaselineTable:
     async def fail(*, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - as every ``Send``
         raise error
 
-    return BaselineTable(DynamoClient(fail), "table")
+    return BaselineTable(DynamoClient(fail), "table", Random(0))
 
 
 def refused(code: str, status: int, *reasons: str) -> AnswerError:

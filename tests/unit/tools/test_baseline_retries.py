@@ -1,5 +1,7 @@
 """How often, how long and after what a baseline's calls are repeated: as the SDK's standard mode does."""
 
+import asyncio
+import itertools
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -7,8 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from counters.stores.dynamodb.wire import AnswerError, ConditionFailedError, DamagedAnswerError
-from load.compare.baselines.retries import StandardRetries
+from counters.stores.dynamodb.answers import AnswerError, ConditionFailedError, DamagedAnswerError
+from load.compare.baselines.retries import repeated
+from tests.support.virtual_time import in_virtual_time
 
 
 class Always(Random):
@@ -28,22 +31,28 @@ class Trial:
     def __init__(self, error: Exception, failures: int, share: float = 1.0) -> None:
         self._error = error
         self._failures = failures
-        self.tries = 0
-        self.waits_s: list[float] = []
-        self._retries = StandardRetries(self._try, Always(share), self._wait)
+        self._tried_at: list[float] = []
+        self._send = repeated(self._try, Always(share))
+
+    @property
+    def tries(self) -> int:
+        """How often it was sent."""
+        return len(self._tried_at)
+
+    @property
+    def waits_s(self) -> list[float]:
+        """The time between each try and the next, in seconds."""
+        return [later - earlier for earlier, later in itertools.pairwise(self._tried_at)]
 
     async def call(self) -> dict[str, Any]:
         """Make the call."""
-        return await self._retries.send(action="GetItem", payload={})
+        return await self._send(action="GetItem", payload={})
 
     async def _try(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - as every ``Send``
-        self.tries += 1
+        self._tried_at.append(asyncio.get_running_loop().time())
         if self.tries <= self._failures:
             raise self._error
         return {"Item": {}}
-
-    async def _wait(self, seconds: float) -> None:
-        self.waits_s.append(seconds)
 
 
 def answer(code: str, status: int = 400) -> AnswerError:
@@ -70,6 +79,7 @@ LASTING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
+@in_virtual_time
 async def test_what_may_pass_is_tried_three_times(error: Exception) -> None:
     trial = Trial(error, failures=2)
     assert await trial.call() == {"Item": {}}
@@ -82,6 +92,7 @@ async def test_what_may_pass_is_tried_three_times(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
+@in_virtual_time
 async def test_what_is_answered_for_good_is_not_repeated(error: Exception) -> None:
     trial = Trial(error, failures=1)
     with pytest.raises(type(error)):
@@ -90,7 +101,8 @@ async def test_what_is_answered_for_good_is_not_repeated(error: Exception) -> No
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@in_virtual_time
 async def test_waits_are_a_random_share_of_one_and_two_seconds(share: float) -> None:
     trial = Trial(PASSING[0], failures=2, share=share)
     await trial.call()
-    assert trial.waits_s == [share * 1.0, share * 2.0]
+    assert trial.waits_s == pytest.approx([share * 1.0, share * 2.0])

@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from deploy import registry
 from deploy.cloud import Cloud
-from deploy.deploy import Deployment, Place, api_address, deploy, image_address, prepare
+from deploy.deploy import Deployment, DeployPlace, api_address, deploy, image_address, prepare
 from deploy.infra import Outputs, keep_image
 from deploy.smoke import Address
 from stack.errors import StackError
@@ -33,8 +33,8 @@ AFTER = msgspec.structs.replace(
     BEFORE, service_name="counting-api", task_definition="counting:2", api_image="image:v2", served_image="image:v1"
 )
 MANIFEST = '{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}'
-ON_AWS = Place(endpoint=None, tag="v1", architecture="arm64")
-ON_MINISTACK = Place(endpoint="http://127.0.0.1:4566", tag="v1", architecture="x86_64")
+ON_AWS = DeployPlace(endpoint=None, tag="v1", architecture="arm64")
+ON_MINISTACK = DeployPlace(endpoint="http://127.0.0.1:4566", tag="v1", architecture="x86_64")
 
 
 class FakeSteps:
@@ -130,7 +130,7 @@ def test_after_a_step_that_fails_no_other_is_taken(failing: str) -> None:
         ),
     ],
 )
-def test_the_image_goes_where_the_registry_is(place: Place, repository: str, image: str) -> None:
+def test_the_image_goes_where_the_registry_is(place: DeployPlace, repository: str, image: str) -> None:
     assert image_address(repository, place) == image
 
 
@@ -149,7 +149,7 @@ def test_the_image_goes_where_the_registry_is(place: Place, repository: str, ima
         (ON_MINISTACK, "http://c-1.elb.localhost:4566", Address("http://c-1.elb.localhost:4566")),
     ],
 )
-def test_the_api_is_tried_where_it_can_be_reached(place: Place, api_url: str, address: Address | None) -> None:
+def test_the_api_is_tried_where_it_can_be_reached(place: DeployPlace, api_url: str, address: Address | None) -> None:
     assert api_address(api_url, place) == address
 
 
@@ -199,7 +199,7 @@ class FakeTerraform:
 def deployment(
     fake_registry: FakeRegistry, terraform: FakeTerraform | None = None, *, architecture: str = "x86_64"
 ) -> Deployment:
-    place = Place("http://127.0.0.1:4566", registry.tag_for("v1", architecture), architecture)
+    place = DeployPlace("http://127.0.0.1:4566", registry.tag_for("v1", architecture), architecture)
     tools = (cast("Terraform", terraform or FakeTerraform()), cast("Cloud", fake_registry))
     return Deployment(place, *tools, ["-var-file=local.tfvars"])
 

@@ -16,7 +16,7 @@ _ROOMS = "api|counters|stream_lambda|stack|deploy|load|tests|docs|terraform|dock
 
 _PATH = re.compile(rf"(?<![\w/.:-])((?:{_ROOMS})/[\w./*-]*\w)")
 _MODULE = re.compile(r"python -m ((?:api|stack|deploy|load|tests)(?:\.\w+)*)")
-_TASK = re.compile(r"\./taskw ([a-z]+(?::[a-z]+)*)")
+_TASK = re.compile(r"\./taskw ([a-z0-9]+(?::[a-z0-9]+)*)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -62,7 +62,7 @@ def test_files_and_modules_are_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_tasks_are_there(page: Path) -> None:
-    tasks = set(re.findall(r"^  ([a-z:]+):$", (ROOT / "Taskfile.yml").read_text(), re.MULTILINE))
+    tasks = set(re.findall(r"^  ([a-z0-9:]+):$", (ROOT / "Taskfile.yml").read_text(), re.MULTILINE))
     assert set(_TASK.findall(page.read_text())) <= tasks
 
 

@@ -14,7 +14,7 @@ from stack.harness.connection import Connections, Reply, Request
 OK = b"HTTP/1.1 201 Created\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n\r\n{}"
 
 
-class Server:
+class RawServer:
     """Answers each request with the next of these replies; None breaks the connection, an empty one is never sent."""
 
     def __init__(self, *replies: bytes | None) -> None:
@@ -50,7 +50,7 @@ async def _read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 async def test_a_request_is_sent_as_it_is_and_its_reply_returned() -> None:
-    server = Server(OK)
+    server = RawServer(OK)
     async with server.running() as url:
         with closing(Connections(timeout_s=5)) as connections:
             reply = await connections.send(Request("POST", f"{url}/things?a=1", b'{"b":2}'))
@@ -63,7 +63,7 @@ async def test_a_request_is_sent_as_it_is_and_its_reply_returned() -> None:
 
 
 async def test_requests_share_a_connection() -> None:
-    server = Server(OK, OK)
+    server = RawServer(OK, OK)
     async with server.running() as url:
         with closing(Connections(timeout_s=5)) as connections:
             for _ in range(2):
@@ -72,7 +72,7 @@ async def test_requests_share_a_connection() -> None:
 
 
 async def test_a_server_that_asks_to_close_gets_a_new_connection() -> None:
-    server = Server(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK)
+    server = RawServer(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK)
     async with server.running() as url:
         with closing(Connections(timeout_s=5)) as connections:
             for _ in range(2):
@@ -81,28 +81,28 @@ async def test_a_server_that_asks_to_close_gets_a_new_connection() -> None:
 
 
 async def test_a_body_in_chunks_is_put_together() -> None:
-    server = Server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
+    server = RawServer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
     async with server.running() as url:
         with closing(Connections(timeout_s=5)) as connections:
             assert await connections.send(Request("GET", url)) == Reply(200, "", b"abc")
 
 
 async def test_a_broken_connection_is_status_0_and_the_next_request_gets_through() -> None:
-    server = Server(None, OK)
+    server = RawServer(None, OK)
     async with server.running() as url:
         outcome = await send_all([Request("GET", url)] * 2, connections=1)
     assert [answer.status for answer in outcome.answers] == [0, 201]
 
 
 async def test_no_reply_in_time_is_an_error() -> None:
-    server = Server(b"")
+    server = RawServer(b"")
     async with server.running() as url:
         with closing(Connections(timeout_s=0.05)) as connections, pytest.raises(ConnectionError):
             await connections.send(Request("GET", url))
 
 
 async def test_each_request_has_the_whole_time_for_its_reply() -> None:
-    server = Server(OK, b"")
+    server = RawServer(OK, b"")
     async with server.running() as url:
         with closing(Connections(timeout_s=0.2)) as connections:
             await connections.send(Request("GET", url))
@@ -115,7 +115,7 @@ async def test_each_request_has_the_whole_time_for_its_reply() -> None:
 
 
 async def test_a_server_that_is_not_there_is_status_0() -> None:
-    async with Server().running() as url:
+    async with RawServer().running() as url:
         pass
     outcome = await send_all([Request("GET", url)], connections=1)
     assert [answer.status for answer in outcome.answers] == [0]
@@ -123,7 +123,7 @@ async def test_a_server_that_is_not_there_is_status_0() -> None:
 
 def test_it_works_on_uvloop_as_well() -> None:
     async def send() -> Reply:
-        async with Server(OK).running() as url:
+        async with RawServer(OK).running() as url:
             with closing(Connections(timeout_s=5)) as connections:
                 return await connections.send(Request("GET", url))
 

@@ -9,7 +9,6 @@ import pytest
 
 from load.compare.results import Result
 from load.model.scenario import ModelStrategy
-from load.report.images import write_images
 from load.report.measured import Measured
 from load.report.page import to_html
 from load.report.sections import Section, sections
@@ -39,7 +38,7 @@ def rows_of(part: Section) -> dict[str, dict[str, str]]:
     return {row[0]: dict(zip(part.table.header, row, strict=True)) for row in part.table.rows}
 
 
-class Page(HTMLParser):
+class ReportPage(HTMLParser):
     """What a browser sees: tags, ids, and the text outside the style sheet."""
 
     def __init__(self, html: str) -> None:
@@ -66,12 +65,12 @@ class TestPage:
     def test_nothing_is_fetched_and_nothing_runs(self, html: str) -> None:
         addresses = {found.rstrip(".") for found in re.findall(r"https?://[^\"'\s<]+", html)}
         assert addresses == {"http://www.w3.org/2000/svg", "https://dynamodb.example/&lt;&amp;&gt;"}
-        assert not {"script", "link", "img", "iframe"} & set(Page(html).tags)
+        assert not {"script", "link", "img", "iframe"} & set(ReportPage(html).tags)
         assert "@import" not in html
         assert set(re.findall(r"url\((.)", html)) <= {"#"}
 
     def test_every_plot_is_there_with_its_table(self, parts: dict[str, Section], html: str) -> None:
-        page = Page(html)
+        page = ReportPage(html)
         assert list(parts) == ["speed", "promises", "cost", "burst", "scaling", "same-rate"]
         assert page.tags.count("svg") == page.tags.count("table") == len(parts)
         for part in parts.values():
@@ -79,12 +78,12 @@ class TestPage:
                 assert set(row) <= set(page.cells)
 
     def test_ids_are_unique(self, html: str) -> None:
-        ids = Page(html).ids
+        ids = ReportPage(html).ids
         assert len(ids) == len(set(ids))
 
     def test_special_characters_are_text(self, html: str) -> None:
         assert "<check>" not in html
-        assert Page(html).text.count(ODD_NAME) >= len(["speed", "promises", "cost"]) * len(["plot", "table"])
+        assert ReportPage(html).text.count(ODD_NAME) >= len(["speed", "promises", "cost"]) * len(["plot", "table"])
 
     def test_every_strategy_is_named_in_plot_and_table(self, parts: dict[str, Section], html: str) -> None:
         plots = re.findall("<svg.*?</svg>", html, flags=re.DOTALL)
@@ -198,8 +197,9 @@ class TestPlots:
 
     def test_the_same_figures_make_the_same_images(self, measured: Measured, tmp_path: Path) -> None:
         for name in ("first", "second"):
+            (tmp_path / name).mkdir()
             with style():
-                write_images(tmp_path / name, sections(measured)[:1])
+                sections(measured)[0].write_image(tmp_path / name)
         first, second = ((tmp_path / name / "speed.png").read_bytes() for name in ("first", "second"))
         assert first.startswith(b"\x89PNG")
         assert first == second

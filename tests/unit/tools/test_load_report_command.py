@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from load.command import FiguresError, write_figures
 from load.compare.results import Result
 from load.model.questions import SAME_RATE, SATURATED, Findings, ModelReport, Question
 from load.model.scenario import ModelStrategy, Scenario
 from load.report import __main__ as command
-from load.report.measured import BURST_FILE, COMPARE_FILE, MODEL_FILE, MeasuredError, read, write
+from load.report.measured import BURST_FILE, COMPARE_FILE, MODEL_FILE, read
 from tests.unit.tools.measured import all_measured, comparison_of, modelled, recording
 
 
@@ -17,10 +18,10 @@ from tests.unit.tools.measured import all_measured, comparison_of, modelled, rec
 def folder(tmp_path: Path) -> Path:
     """Return a folder with all files."""
     measured = all_measured()
-    write(tmp_path, COMPARE_FILE, measured.comparison)
-    write(tmp_path, BURST_FILE, measured.recording)
+    write_figures(tmp_path / COMPARE_FILE, measured.comparison)
+    write_figures(tmp_path / BURST_FILE, measured.recording)
     tables = (Findings(SATURATED, measured.saturated), Findings(SAME_RATE, measured.same_rate))
-    write(tmp_path, MODEL_FILE, ModelReport(measured.seed, tables))
+    write_figures(tmp_path / MODEL_FILE, ModelReport(measured.seed, tables))
     return tmp_path
 
 
@@ -36,20 +37,20 @@ class TestFiles:
     )
     def test_a_missing_file_names_the_command_that_makes_it(self, folder: Path, name: str, makes_it: str) -> None:
         (folder / name).unlink()
-        with pytest.raises(MeasuredError, match=f"{name} is not there; ./taskw {makes_it} makes it"):
+        with pytest.raises(FiguresError, match=f"{name} is not there; ./taskw {makes_it} makes it"):
             read(folder)
 
     @pytest.mark.parametrize("name", [COMPARE_FILE, BURST_FILE, MODEL_FILE])
     @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"seed": "x"}', b'{"tables": [], "seed": 0}'])
     def test_a_damaged_file_is_named(self, folder: Path, name: str, content: bytes) -> None:
         (folder / name).write_bytes(content)
-        with pytest.raises(MeasuredError, match=f"{name} cannot be used"):
+        with pytest.raises(FiguresError, match=f"{name} cannot be used"):
             read(folder)
 
     def test_strategies_without_rounds_are_refused(self, folder: Path) -> None:
         empty = Result(strategy="strict", what="", rounds=[], served_in_outage=0)
-        write(folder, COMPARE_FILE, comparison_of(empty))
-        with pytest.raises(MeasuredError, match="no rounds"):
+        write_figures(folder / COMPARE_FILE, comparison_of(empty))
+        with pytest.raises(FiguresError, match="no rounds"):
             read(folder)
 
 

@@ -18,7 +18,7 @@ from stack.paths import ROOT
 _TIMEOUT_S = 60
 
 
-class Server(ThreadingHTTPServer):
+class StallingServer(ThreadingHTTPServer):
     """An API without limits, which can stall and refuse."""
 
     daemon_threads = True
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one connection."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: StallingServer
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -71,9 +71,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[StallingServer]:
     """Return a server that runs."""
-    with Server() as running:
+    with StallingServer() as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield running
@@ -81,7 +81,7 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-class Outcome(NamedTuple):
+class LocustOutcome(NamedTuple):
     """What a load test said.
 
     Attributes:
@@ -99,15 +99,15 @@ class Outcome(NamedTuple):
         return [line.partition(beginning)[2] for line in self.log.splitlines() if beginning in line]
 
 
-def run_locust(*arguments: str) -> Outcome:
+def run_locust(*arguments: str) -> LocustOutcome:
     locust = [sys.executable, "-m", "locust", "-f", str(ROOT / "load" / "locust" / "locustfile.py"), "--headless"]
     done = subprocess.run(  # noqa: S603  # our own load test
         [*locust, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    return LocustOutcome(done.returncode, done.stdout, done.stderr)
 
 
-def test_a_stalled_server_cannot_hide(server: Server) -> None:
+def test_a_stalled_server_cannot_hide(server: StallingServer) -> None:
     """50 a second over two connections, and nobody is answered for a second: about 50 callers noticed, not two."""
     server.stall_at, server.stall_s = 20, 1.0
 
@@ -122,7 +122,7 @@ def test_a_stalled_server_cannot_hide(server: Server) -> None:
     assert server.answered["DELETE /accounts/some-id"] == 1
 
 
-def test_a_limit_that_is_passed_fails_the_burst(server: Server) -> None:
+def test_a_limit_that_is_passed_fails_the_burst(server: StallingServer) -> None:
     outcome = run_locust(
         "--host", url_of(server.server_port), "-u", "10", "--burst", "50", "--limit", "20", "BurstUser"
     )
@@ -134,7 +134,7 @@ def test_a_limit_that_is_passed_fails_the_burst(server: Server) -> None:
     ]
 
 
-def test_accounts_are_deleted_also_when_they_cannot_be_checked(server: Server) -> None:
+def test_accounts_are_deleted_also_when_they_cannot_be_checked(server: StallingServer) -> None:
     server.counts_status = 503
     outcome = run_locust(
         "--host", url_of(server.server_port), "-u", "10", "--burst", "50", "--limit", "49", "BurstUser"
@@ -145,19 +145,19 @@ def test_accounts_are_deleted_also_when_they_cannot_be_checked(server: Server) -
 
 
 @pytest.mark.parametrize("status", [409, 503])
-def test_whoever_is_refused_with_room_left_has_met_an_error(server: Server, status: int) -> None:
+def test_whoever_is_refused_with_room_left_has_met_an_error(server: StallingServer, status: int) -> None:
     server.create_status = status
-    outcome = run_locust("--host", url_of(server.server_port), "-t", "1", "-u", "2", "--rate", "20")
+    # Three seconds: on a busy machine Locust has not begun after one.
+    outcome = run_locust("--host", url_of(server.server_port), "-t", "3", "-u", "2", "--rate", "20")
     assert outcome.status == 1
-    (offence,) = outcome.lines("FAILED: ")
-    assert offence.endswith("requests failed (100.00%), over 0.00%")
+    assert outcome.lines("FAILED: ") == ["100.00% of all requests failed, over 0.00%"], outcome.log
     assert f"answered {status}" in outcome.log + outcome.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rate", "0"], "--rate must be more than 0, not 0.0."),
+        (["--rate", "0"], "--rate must be a number from 0.1 to 100000, not 0.0."),
         (["ClassicUser", "ZipfUser"], "Choose one user class: a run has one schedule."),
         ([], "cannot be used: "),
     ],
@@ -191,5 +191,5 @@ def test_the_web_ui_offers_our_options() -> None:
     done = subprocess.run(  # noqa: S603  # our own load test
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
     )
-    scenario = {"rate", "burst", "limit", "accounts", "zipf_exponent", "seed"}
+    scenario = {"rate", "burst", "limit", "accounts", "zipf_exponent"}
     assert set(done.stdout.split()) == scenario | {"check_p99_ms", "check_error_share", "check_rate_share"}

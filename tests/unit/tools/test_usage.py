@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from counters.stores.dynamodb import DynamoClient
-from counters.stores.dynamodb.wire import AnswerError, ConditionFailedError
-from load.compare.baselines.retries import StandardRetries
-from load.usage import Meter, Units, Usage
+from counters.stores.dynamodb.answers import AnswerError, ConditionFailedError
+from load.compare.baselines.retries import repeated
+from stack.harness.usage import Meter, Units, Usage
+from tests.support.virtual_time import in_virtual_time
 
 KEY: dict[str, Any] = {"PK": {"S": "a"}, "SK": {"S": "b"}}
 
@@ -43,14 +44,11 @@ async def test_calls_alone_come_without_units_and_as_they_were_made() -> None:
     assert answers.payloads == [request]
 
 
+@in_virtual_time
 async def test_every_try_counts_and_one_that_was_throttled_is_not_billed() -> None:
     throttled = AnswerError(400, "ThrottlingException", {})
     meter = Meter(Answers(throttled, throttled, {"ConsumedCapacity": {"CapacityUnits": 1.0}}).send, units=True)
-
-    async def no_wait(_: float) -> None:
-        pass
-
-    client = DynamoClient(StandardRetries(meter.send, Random(0), no_wait).send)
+    client = DynamoClient(repeated(meter.send, Random(0)))
     await client.put_item(TableName="table", Item=KEY)
     assert meter.usage == Usage({"PutItem": 3}, Units(write=1.0, read=0.0))
 

@@ -17,7 +17,7 @@ from stack.watch import EmulatorWatch
 NOBODY = "http://127.0.0.1:9"
 
 
-class Clock:
+class WatchClock:
     """Stands still until it is moved."""
 
     now_s = 0.0
@@ -28,15 +28,15 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> WatchClock:
     """Return the clock that the watch goes by."""
-    clock = Clock()
+    clock = WatchClock()
     monkeypatch.setattr(watch, "time", clock)
     return clock
 
 
 @pytest.fixture
-def emulator(clock: Clock) -> Iterator[EmulatorWatch]:  # noqa: ARG001  # it has to be there first
+def emulator(clock: WatchClock) -> Iterator[EmulatorWatch]:  # noqa: ARG001  # it has to be there first
     """Yield a watch over an emulator where nobody answers, unless a stub does."""
     emulator = EmulatorWatch(NOBODY, Provisioned("counters", "settle", "queue"))
     yield emulator
@@ -52,7 +52,7 @@ def fail_with(emulator: EmulatorWatch, error: Exception) -> None:
     emulator._dynamodb.meta.events.register("before-call.dynamodb.DescribeTable", fail)
 
 
-def test_an_emulator_that_has_the_table_is_there(emulator: EmulatorWatch, clock: Clock) -> None:
+def test_an_emulator_that_has_the_table_is_there(emulator: EmulatorWatch, clock: WatchClock) -> None:
     with Stubber(emulator._dynamodb) as stub:
         for _ in range(3):
             stub.add_response("describe_table", {"Table": {}})
@@ -75,7 +75,7 @@ def test_an_emulator_that_lost_the_table_is_told_at_once(emulator: EmulatorWatch
     ],
 )
 def test_an_emulator_that_is_silent_is_given_up_in_the_end(
-    emulator: EmulatorWatch, clock: Clock, error: Exception, patience_s: int
+    emulator: EmulatorWatch, clock: WatchClock, error: Exception, patience_s: int
 ) -> None:
     fail_with(emulator, error)
     clock.now_s = patience_s
@@ -85,7 +85,9 @@ def test_an_emulator_that_is_silent_is_given_up_in_the_end(
         emulator.require_there()
 
 
-def test_an_emulator_that_answers_with_errors_is_given_up_in_the_end(emulator: EmulatorWatch, clock: Clock) -> None:
+def test_an_emulator_that_answers_with_errors_is_given_up_in_the_end(
+    emulator: EmulatorWatch, clock: WatchClock
+) -> None:
     with Stubber(emulator._dynamodb) as stub:
         for _ in range(2):
             stub.add_client_error("describe_table", "InternalServerError", http_status_code=500)
@@ -100,7 +102,7 @@ def _go_on(_: object) -> None:
     raise AssertionError("It goes on.")
 
 
-def test_up_ends_with_its_emulator(monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path) -> None:
+def test_up_ends_with_its_emulator(monkeypatch: pytest.MonkeyPatch, clock: WatchClock, tmp_path: Path) -> None:
     """A process of ours would be found by its end; an emulator that somebody else started has only its silence."""
     monkeypatch.setattr(LambdaLog, "copy_new_lines", _go_on)
     monkeypatch.setattr(clock, "monotonic", iter([0, 31]).__next__)

@@ -1,4 +1,4 @@
-"""A stand-in for DynamoDB that costs next to nothing: ``python -m load.targets.stand_in PORT``.
+"""A stand-in for DynamoDB that costs next to nothing: ``python -m stack.harness.stand_in PORT``.
 
 An emulator takes as much of this machine's processors as the API does, where DynamoDB takes none. With this in its
 place the API's own speed can be measured. It keeps counters, and checks no condition: it is for loads in which none
@@ -28,11 +28,13 @@ class StandInTable:
     """The items of all tables, by key."""
 
     def __init__(self) -> None:
-        self._items: dict[tuple[str, str], Item] = {}
+        layout = {keys.LAYOUT: {"N": str(keys.LAYOUT_VERSION)}}
+        self._items: dict[tuple[str, str], Item] = {(keys.LAYOUT_PK, keys.LAYOUT_SK): layout}
         self._operations: Final[Mapping[str, Callable[[Call], object]]] = {
             "GetItem": self._get,
+            "BatchGetItem": self._get_all,
             "UpdateItem": self._add,
-            "BatchWriteItem": lambda _: {"UnprocessedItems": {}},
+            "PutItem": lambda _: {},
             "TransactWriteItems": self._put_all,
         }
 
@@ -47,6 +49,11 @@ class StandInTable:
     def _get(self, call: Call) -> object:
         item = self._items.get(_key(call["Key"]))
         return {"Item": item} if item else {}
+
+    def _get_all(self, call: Call) -> object:
+        ((table, wanted),) = call["RequestItems"].items()
+        found = [self._items.get(_key(key)) for key in wanted["Keys"]]
+        return {"Responses": {table: [item for item in found if item]}}
 
     def _add(self, call: Call) -> object:
         """Make a flush: it adds to ``best_effort``, and to the revision."""

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from load.accounts import Accounts, AccountsError, Counts
+from stack.harness.accounts import AccountsClient, AccountsError, Counts
 
 
 class Api:
@@ -34,8 +34,8 @@ class Api:
         return httpx.Response(201, json={"id": account_id, "username": "load"})
 
 
-def client(api: Api) -> Accounts:
-    return Accounts("http://api.test", httpx.MockTransport(api))
+def client(api: Api) -> AccountsClient:
+    return AccountsClient("http://api.test", httpx.MockTransport(api))
 
 
 def test_all_that_was_made_is_deleted() -> None:
@@ -78,11 +78,11 @@ def test_settling_has_an_end() -> None:
 
 @pytest.mark.parametrize("answer", ["<html>", "{}", '{"id": 7}'])
 def test_another_server_is_told_from_the_api(answer: str) -> None:
-    accounts = Accounts("http://api.test", httpx.MockTransport(lambda _: httpx.Response(200, text=answer)))
+    accounts = AccountsClient("http://api.test", httpx.MockTransport(lambda _: httpx.Response(200, text=answer)))
     with pytest.raises(AccountsError, match="answered what this API would not"):
         accounts.make(1, limit=10)
 
 
 def test_an_address_that_is_none_is_named() -> None:
     with pytest.raises(AccountsError, match="nonsense"):
-        Accounts("nonsense").make(1, limit=10)
+        AccountsClient("nonsense").make(1, limit=10)

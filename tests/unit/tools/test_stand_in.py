@@ -2,7 +2,7 @@
 
 import json
 
-from load.targets.stand_in import StandInTable
+from stack.harness.stand_in import StandInTable
 
 KEY = {"PK": {"S": "COUNTER#a"}, "SK": {"S": "COUNTER"}}
 
@@ -23,14 +23,16 @@ def test_a_flush_adds_to_what_was_put() -> None:
     counted = {**KEY, "best_effort": {"N": "28"}, "revision": {"N": "8"}}
     assert answer == {"Attributes": counted}
     assert answer_of(table, "GetItem", Key=KEY) == {"Item": counted}
+    both = {"t": {"Keys": [KEY, {**KEY, "SK": {"S": "none"}}]}}
+    assert answer_of(table, "BatchGetItem", RequestItems=both) == {"Responses": {"t": [counted]}}
 
 
 def test_what_is_not_there_is_not_found() -> None:
     assert answer_of(StandInTable(), "GetItem", Key=KEY) == {}
 
 
-def test_every_entry_is_taken() -> None:
-    assert answer_of(StandInTable(), "BatchWriteItem", RequestItems={}) == {"UnprocessedItems": {}}
+def test_every_page_is_taken() -> None:
+    assert answer_of(StandInTable(), "PutItem", Item=KEY) == {}
 
 
 def test_other_calls_are_refused() -> None:

@@ -1,8 +1,8 @@
-"""The accounts of a load test, made, looked at and deleted through the public API."""
+"""Accounts for loads and tests, made, looked at and deleted through the public API."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -11,14 +11,13 @@ import msgspec
 
 UNLIMITED: Final = 10**9
 _TIMEOUT_S: Final = 30.0
-_AT_ONCE: Final = 10
 _POLL_S: Final = 0.25
 
 T = TypeVar("T")
 
 
 class AccountsError(Exception):
-    """The API did not do what setting up or checking a load test needs; the message says what."""
+    """The API did not do what setting up or checking a load needs; the message says what."""
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -45,7 +44,7 @@ class _DeletionPart(msgspec.Struct, frozen=True):
     deleted: int
 
 
-class Accounts:
+class AccountsClient:
     """A client of the API that is not part of the load."""
 
     def __init__(self, host: str, transport: httpx.BaseTransport | None = None) -> None:
@@ -57,19 +56,24 @@ class Accounts:
         """
         self._client = httpx.Client(base_url=host, timeout=_TIMEOUT_S, transport=transport)
 
-    def make(self, number: int, limit: int) -> list[str]:
-        """Make so many accounts and return their ids.
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def make(self, number: int, limit: int = UNLIMITED, enforcement: str = "strict") -> list[str]:
+        """Make a number of accounts and return their ids; the default limit is one that no load reaches.
 
         Raises:
             AccountsError: The API cannot be reached or refuses. What was made before is deleted.
         """
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            made = [pool.submit(self._make_one, limit) for _ in range(number)]
+        made: list[str] = []
+        new = {"username": "load", "max_number_of_services": limit, "enforcement": enforcement}
         try:
-            return [one.result() for one in made]
+            made.extend(self._read("POST", "/accounts", _Account, new).id for _ in range(number))
         except AccountsError:
-            self.delete([one.result() for one in made if one.exception() is None])
+            self.delete(made)
             raise
+        return made
 
     def delete(self, account_ids: Sequence[str]) -> None:
         """Delete accounts with all they have.
@@ -77,10 +81,16 @@ class Accounts:
         Raises:
             AccountsError: Some could not be deleted; the others were.
         """
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            gone = [pool.submit(self._delete_one, account_id) for account_id in account_ids]
-        for one in gone:
-            one.result()
+        failed: AccountsError | None = None
+        for account_id in account_ids:
+            try:
+                # Each request deletes what it can in its time, and answers 204 when all is gone.
+                while (answer := self._send("DELETE", f"/accounts/{account_id}")).status_code != HTTPStatus.NO_CONTENT:
+                    _decode(answer, _DeletionPart)
+            except AccountsError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def counts(self, account_id: str) -> Counts:
         """Return an account's counter as it is now.
@@ -101,15 +111,6 @@ class Accounts:
             counts = self.counts(account_id)
         return counts
 
-    def _make_one(self, limit: int) -> str:
-        new = {"username": "load", "max_number_of_services": limit}
-        return self._read("POST", "/accounts", _Account, new).id
-
-    def _delete_one(self, account_id: str) -> None:
-        # Each request deletes what it can in its time, and answers 204 when all is gone.
-        while (answer := self._send("DELETE", f"/accounts/{account_id}")).status_code != HTTPStatus.NO_CONTENT:
-            _decode(answer, _DeletionPart)
-
     def _read(self, method: str, path: str, kind: type[T], body: Mapping[str, object] | None = None) -> T:
         return _decode(self._send(method, path, body), kind)
 
@@ -122,6 +123,13 @@ class Accounts:
         if not answer.is_success:
             raise AccountsError(f"{method} {answer.url} answered {answer.status_code}: {answer.text[:200]}")
         return answer
+
+
+def make_account(url: str, limit: int = UNLIMITED, enforcement: str = "strict") -> str:
+    """Make one account and return its id; raises what ``AccountsClient.make`` does."""
+    with closing(AccountsClient(url)) as client:
+        (account_id,) = client.make(1, limit, enforcement)
+    return account_id
 
 
 def _decode(answer: httpx.Response, kind: type[T]) -> T:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from counters.stores.dynamodb.answers import AnswerError, ConditionFailedError
 from counters.stores.dynamodb.failures import CONDITION_FAILED, cancellation_reasons
-from counters.stores.dynamodb.wire import AnswerError, ConditionFailedError
 from stack.harness.client import Request, send_all
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _READ_UNIT_BYTES: Final = 4096
 _STRONG: Final = 1.0
 _EVENTUAL: Final = 0.5
 _READS: Final = frozenset({"GetItem", "Query", "BatchGetItem"})
-_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
 
 
 class Units(msgspec.Struct, frozen=True):
