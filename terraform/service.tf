@@ -19,6 +19,7 @@ module "api" {
   cpu_target_percent       = var.api_cpu_target_percent
   requests_per_task_target = var.api_requests_per_task_target
   operation_deadline_ms    = var.operation_deadline_ms
+  heal_after_s             = var.heal_after_s
   services_slots           = var.services_slots
   max_connections          = var.max_connections
   log_level                = var.log_level

@@ -200,8 +200,19 @@ variable "operation_deadline_ms" {
   }
 }
 
+variable "heal_after_s" {
+  description = "Seconds after which nothing that was reserved before can become an entry any more, so that healing is safe: 1200 on AWS, which takes a signature for 15 minutes."
+  type        = number
+  default     = 1200
+
+  validation {
+    condition     = var.heal_after_s >= 15 && var.heal_after_s <= 86400 && floor(var.heal_after_s) == var.heal_after_s
+    error_message = "heal_after_s must be a whole number from 15 to 86400."
+  }
+}
+
 variable "services_slots" {
-  description = "Partitions of each new account's ledger; one takes 1,000 creates a second."
+  description = "Partitions of each new account's ledger; one takes 1,000 pages of creates, and deletes, a second."
   type        = number
   default     = 1
 

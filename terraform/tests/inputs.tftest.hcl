@@ -189,6 +189,12 @@ run "refuses_a_deadline_that_the_api_refuses" {
   expect_failures = [var.operation_deadline_ms]
 }
 
+run "refuses_to_heal_sooner_than_the_api_does" {
+  command = plan
+  variables { heal_after_s = 14 }
+  expect_failures = [var.heal_after_s]
+}
+
 run "refuses_more_slots_than_there_are" {
   command = plan
   variables { services_slots = 65 }

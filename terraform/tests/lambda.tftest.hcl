@@ -79,15 +79,14 @@ run "failures_are_retried_bounded_by_age_and_reported" {
   }
 }
 
-run "only_entries_that_come_and_go_are_sent" {
+run "only_changes_of_ledgers_are_sent" {
   module { source = "./modules/stream_lambda" }
 
   assert {
     condition = jsondecode(one(one(aws_lambda_event_source_mapping.stream.filter_criteria).filter).pattern) == {
-      eventName = ["INSERT", "REMOVE"]
-      dynamodb  = { Keys = { PK = { S = [{ prefix = "ENTRIES#" }] } } }
+      dynamodb = { Keys = { PK = { S = [{ prefix = "ENTRIES#" }] } } }
     }
-    error_message = "The filter must pass entries that are inserted or removed, and nothing else."
+    error_message = "The filter must pass what changes in ledgers, and nothing else."
   }
 }
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from deploy.cloud import Cloud
-from deploy.deploy import Deployment, Place
+from deploy.deploy import Deployment, DeployPlace
 from deploy.infra import Outputs, keep_image
 from stack import aws
 from stack.network import free_port, url_of
@@ -101,7 +101,7 @@ def test_it_makes_what_up_makes(applied: Applied) -> None:
 
 def test_sweeps_and_later_applies_get_an_image_only_once_it_served(applied: Applied) -> None:
     """As long as the new image is tried, and for good when it fails, they stay with the one before."""
-    place = Place(applied.endpoint, "tried", "x86_64")
+    place = DeployPlace(applied.endpoint, "tried", "x86_64")
     steps = Deployment(place, applied.terraform, Cloud(applied.endpoint), [*applied.variables, "-auto-approve"])
 
     steps.apply("distributed-counter:tried", "distributed-counter:test")

@@ -5,7 +5,7 @@ import re
 
 import msgspec
 
-from api.settings import Settings
+from api.settings import ApiSettings
 from counters import keys
 from counters.healing.sweep import SweepReport
 from deploy.infra import TERRAFORM_ROOT
@@ -26,7 +26,7 @@ def test_every_setting_of_the_api_can_be_made_with_terraform() -> None:
     environment = re.search(r"^  environment = \{\n(.*?)^  \}", _read("api", "main.tf"), re.MULTILINE | re.DOTALL)
     assert environment
     names = {name.lower() for name in re.findall(r"^ +(\w+) +=", environment[1], re.MULTILINE)}
-    assert names - {"aws_region"} == {field.name for field in msgspec.structs.fields(Settings)}
+    assert names - {"aws_region"} == {field.name for field in msgspec.structs.fields(ApiSettings)}
 
 
 def test_the_table_removes_what_the_code_lets_expire() -> None:

@@ -17,7 +17,6 @@ locals {
       # What counters/stores/dynamodb/store.py calls, which a test compares; a transaction needs its single actions.
       Action = [
         "dynamodb:BatchGetItem",
-        "dynamodb:BatchWriteItem",
         "dynamodb:DeleteItem",
         "dynamodb:GetItem",
         "dynamodb:PutItem",

@@ -126,6 +126,7 @@ locals {
 
   environment = {
     AWS_REGION            = var.region
+    HEAL_AFTER_S          = tostring(var.heal_after_s)
     HOST                  = "0.0.0.0"
     LOG_LEVEL             = var.log_level
     MAX_CONNECTIONS       = tostring(var.max_connections)

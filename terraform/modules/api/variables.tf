@@ -88,6 +88,11 @@ variable "operation_deadline_ms" {
   type        = number
 }
 
+variable "heal_after_s" {
+  description = "Seconds after which nothing that was reserved before can become an entry any more."
+  type        = number
+}
+
 variable "services_slots" {
   description = "Partitions of each new account's ledger."
   type        = number

@@ -65,10 +65,7 @@ resource "aws_lambda_event_source_mapping" "stream" {
 
   filter_criteria {
     filter {
-      pattern = jsonencode({
-        eventName = ["INSERT", "REMOVE"]
-        dynamodb  = { Keys = { PK = { S = [{ prefix = "ENTRIES#" }] } } }
-      })
+      pattern = jsonencode({ dynamodb = { Keys = { PK = { S = [{ prefix = "ENTRIES#" }] } } } })
     }
   }
 
