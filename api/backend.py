@@ -10,7 +10,7 @@ from counters.reading import AccountView
 from counters.values.pages import Page
 
 
-class Accounts(Protocol):
+class AccountsPort(Protocol):
     """Operations on accounts; what each owes is written at ``counters.accounts.Accounts``."""
 
     async def create(self, username: str, limit: int, enforcement: Enforcement) -> AccountView:
@@ -25,7 +25,7 @@ class Accounts(Protocol):
         """Change what is given and return the account."""
 
     async def delete(self, account_id: str) -> Deletion:
-        """Delete an account with its counters and their entries, as far as the time allows."""
+        """Delete an account with its counters and their entries, as much as the time allows."""
 
     async def page(self, limit: int, cursor: str | None) -> Page[AccountView]:
         """Return a page of all accounts."""
@@ -37,7 +37,7 @@ class Accounts(Protocol):
         """Return a page of all accounts' counters."""
 
 
-class Entries(Protocol):
+class EntriesPort(Protocol):
     """Operations on the entries of counters; what each owes is written at ``counters.entries.Entries``."""
 
     async def create(self, key: CounterKey, name: str, entry_id: str | None) -> Created:
@@ -59,7 +59,7 @@ class Entries(Protocol):
         """Return a page of a counter's entries."""
 
 
-class Healer(Protocol):
+class HealerPort(Protocol):
     """Recounts of counters; what each owes is written at ``counters.healing.healer.Healer``."""
 
     async def diagnose(self, key: CounterKey) -> Diagnosis:
@@ -73,15 +73,15 @@ class Backend(Protocol):
     """The engine behind the routes, from the application's start to its stop."""
 
     @property
-    def accounts(self) -> Accounts:
+    def accounts(self) -> AccountsPort:
         """Operations on accounts."""
 
     @property
-    def entries(self) -> Entries:
+    def entries(self) -> EntriesPort:
         """Operations on entries."""
 
     @property
-    def healer(self) -> Healer:
+    def healer(self) -> HealerPort:
         """Recounts of counters."""
 
     async def ready(self) -> bool:

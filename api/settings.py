@@ -15,8 +15,10 @@ _LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PORT_MAX: Final = 65_535
 _DEADLINE_MS_MIN: Final = 100
 _DEADLINE_MS_MAX: Final = 5_000
-"""Healing waits until a counter was quiet for 15 s. Every process waits for the same time, whatever its own deadline,
-and each relies on no operation of another one living longer than this (``docs/design/engine.md``, section 7)."""
+"""Healing relies on no operation of any process living longer than this (``docs/design/engine.md``, section 7)."""
+
+_HEAL_AFTER_S_MIN: Final = 15
+_HEAL_AFTER_S_MAX: Final = 86_400
 
 _CONNECTIONS_MAX: Final = 100_000
 
@@ -24,7 +26,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]+")
 _TABLE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
-class SettingsError(Exception):
+class ApiSettingsError(Exception):
     """A variable whose value cannot be used.
 
     Attributes:
@@ -36,7 +38,7 @@ class SettingsError(Exception):
         self.variable = variable
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may choose.
 
     Attributes:
@@ -45,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         table_name: The DynamoDB table.
         log_level: Least level that is logged.
         operation_deadline_ms: Longest time from a request's arrival to its answer, in milliseconds.
+        heal_after_s: Seconds after which nothing that was reserved before can become an entry any more. On AWS that is
+            15 minutes, for which a signature is valid, a minute for each of three clocks, and an operation. No emulator
+            refuses an old signature, so there it is what a request may be late, and a shorter time will do.
         services_slots: Partitions of each new account's ledger.
         max_connections: Most connections of clients that are open at a time.
     """
@@ -54,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     table_name: str = "distributed-counter"
     log_level: str = "INFO"
     operation_deadline_ms: int = 5000
+    heal_after_s: int = 1200
     services_slots: int = 1
     max_connections: int = 3000
 
@@ -68,17 +74,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.deadline_s / 2
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
+def load_settings(environ: Mapping[str, str]) -> ApiSettings:
     """Return the settings that these variables make; a variable that is not set has its default.
 
     Raises:
-        SettingsError: A value that cannot be used.
+        ApiSettingsError: A value that cannot be used.
     """
-    default = Settings()
+    default = ApiSettings()
     log_level = environ.get("LOG_LEVEL", default.log_level).upper()
     if log_level not in _LOG_LEVELS:
-        raise SettingsError("LOG_LEVEL", f"must be one of {', '.join(_LOG_LEVELS)}, not {log_level!r}")
-    return Settings(
+        raise ApiSettingsError("LOG_LEVEL", f"must be one of {', '.join(_LOG_LEVELS)}, not {log_level!r}")
+    return ApiSettings(
         host=_match(environ, "HOST", default.host, _HOST, "a host name or an address"),
         port=_whole_number(environ, "PORT", default.port, 0, _PORT_MAX),
         table_name=_match(
@@ -88,6 +94,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         operation_deadline_ms=_whole_number(
             environ, "OPERATION_DEADLINE_MS", default.operation_deadline_ms, _DEADLINE_MS_MIN, _DEADLINE_MS_MAX
         ),
+        heal_after_s=_whole_number(environ, "HEAL_AFTER_S", default.heal_after_s, _HEAL_AFTER_S_MIN, _HEAL_AFTER_S_MAX),
         services_slots=_whole_number(environ, "SERVICES_SLOTS", default.services_slots, 1, SLOTS_MAX),
         max_connections=_whole_number(environ, "MAX_CONNECTIONS", default.max_connections, 1, _CONNECTIONS_MAX),
     )
@@ -96,7 +103,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 def _match(environ: Mapping[str, str], variable: str, default: str, pattern: re.Pattern[str], expected: str) -> str:
     value = environ.get(variable, default)
     if pattern.fullmatch(value) is None:
-        raise SettingsError(variable, f"must be {expected}, not {value!r}")
+        raise ApiSettingsError(variable, f"must be {expected}, not {value!r}")
     return value
 
 
@@ -104,5 +111,5 @@ def _whole_number(environ: Mapping[str, str], variable: str, default: int, least
     value = environ.get(variable, str(default))
     # int() alone would also take "1_000", " 8000 " and other scripts' digits.
     if not (value.isascii() and value.isdigit() and len(value) <= len(str(most)) and least <= int(value) <= most):
-        raise SettingsError(variable, f"must be a whole number from {least} to {most}, not {value!r}")
+        raise ApiSettingsError(variable, f"must be a whole number from {least} to {most}, not {value!r}")
     return int(value)

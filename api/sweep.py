@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from api.serving.process import run
-from api.settings import Settings, SettingsError
+from api.settings import ApiSettings, ApiSettingsError
 from counters.engine import Engine
 from counters.errors import CounterError, InvalidInputError
 from counters.healing.sweep import read_cursor
@@ -28,12 +28,12 @@ _FAILED: Final = 1
 logger = logging.getLogger("api.sweep")
 
 
-async def _sweep(engine: Engine, _settings: Settings) -> None:
+async def _sweep(engine: Engine, _settings: ApiSettings) -> None:
     cursor = sys.argv[1] if len(sys.argv) > 1 else None
     try:
         read_cursor(cursor)
     except InvalidInputError as error:
-        raise SettingsError("CURSOR", error.reason) from error
+        raise ApiSettingsError("CURSOR", error.reason) from error
     try:
         async with engine.sweep_turn.take() as is_ours:
             if is_ours:

@@ -24,7 +24,7 @@ from counters.values.pages import Page, Position, check_page_limit, decode_curso
 T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 5000
-"""Services that an account may have unless it is made with another number."""
+"""The limit of a new account that names none."""
 
 _ACCOUNTS_LIST: Final = "accounts"
 _COUNTERS_LIST: Final = "counts"
@@ -61,7 +61,7 @@ class Accounts:
     async def create(
         self, username: str, limit: int = DEFAULT_LIMIT, enforcement: Enforcement = Enforcement.STRICT
     ) -> AccountView:
-        """Make an account with a ``services`` counter of this limit, enforced so.
+        """Make an account whose ``services`` counter has this limit and this enforcement.
 
         Raises:
             OverloadedError: No answer in time. The account may exist all the same, under an id nobody knows.
@@ -164,7 +164,7 @@ class Accounts:
                 at_ms=self._clock(),
             )
             now = await self._store.set_terms(seen.key, change)
-            return None if now is None or now.is_closed else now
+            return None if now is None or now.is_closed else now.with_exact_of(seen)
 
         changed = await compare_and_set(
             set_terms, counter, lambda now: now.terms_nonce == nonce, deadline, self._random
@@ -178,7 +178,7 @@ class Accounts:
 
         It closes the counter first: from then on everybody but a deleter is told that there is no such account. After
         an error, or when there is more, a repeat goes on where this stopped. The items of the account go as soon as it
-        is proven that nothing is under way in any process; otherwise the closed counter stays for a sweep.
+        is proven that no process has an entry under way. Otherwise the closed counter stays for a sweep.
 
         Raises:
             InvalidInputError: An id that cannot be a key.
@@ -207,7 +207,7 @@ class Accounts:
 
     async def _delete_closed(self, counter: Counter, deadline: float) -> Deletion:
         key = counter.key
-        # Asked before the ledger is read: what was let in may have been written until then.
+        # Asked before the ledger is read: entries of earlier admissions may be written until then.
         is_over = self._healer.is_over(counter)
         deletion = await self._entries.empty(counter, deadline)
         if not deletion.more and (is_over or await self._empties(counter, deadline)):
@@ -216,16 +216,16 @@ class Accounts:
         return deletion
 
     async def _empties(self, counter: Counter, deadline: float) -> bool:
-        """Delete what still comes into a closed ledger; tell whether it is proven that nothing more can.
+        """Delete late entries of a closed ledger; return True when no more can come.
 
-        What other processes reserved before the counter was closed may be written until their deadline. By the
-        one-sided rule a ``best_effort`` of zero proves that nothing is left and nothing is under way. It proves nothing
-        of a hybrid counter, which follows the ledger; and after faults it may stay above zero.
+        Other processes may still write the entries that they reserved before the closing, until their deadlines. By the
+        one-sided rule a ``best_effort`` of zero proves that no entry is left and none is under way. A hybrid counter
+        follows the ledger, so its zero proves nothing. After faults ``best_effort`` may stay above zero.
         """
         key = counter.key
         if counter.enforcement is not Enforcement.STRICT:
-            # Until then other processes let creates in by what they saw before it was closed.
-            await asyncio.sleep(self._lanes.look_lasts_s)
+            # Until then other processes may admit creates by a sight from before the closing.
+            await asyncio.sleep(self._lanes.sight_lasts_s)
             with suppress(OverloadedError):
                 await self._entries.empty(counter, deadline)
             return False
@@ -286,7 +286,7 @@ def _found(account_id: str, account: Account | None, counter: Counter | DamagedC
 
 
 def _next_enforcement(counter: Counter, wanted: Enforcement | None) -> Enforcement | None:
-    """Return the next step towards the enforcement that is wanted; None when there is none to make.
+    """Return the next enforcement on the way to the wanted one; None when it is reached.
 
     Raises:
         InvalidInputError: Tightening is wanted, which is only a way to strict.

@@ -1,8 +1,8 @@
-"""Compare and set: a change that was decided on what was seen does not undo what came after it.
+"""Compare and set: no late change undoes a newer one.
 
-A change that is simply written can do harm when it is sent twice: its first try may come late and undo a newer change
-that was answered. So each change is conditional on the version that was seen, and carries a nonce by which a repeat
-finds out that an earlier try made it.
+An unconditional write can do harm when it is sent twice: its first try may arrive late and undo a newer change that was
+answered. So each change is conditional on the version that the caller saw. It also carries a nonce, by which a repeat
+finds out that an earlier try made the change.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,18 +24,18 @@ async def compare_and_set(
 ) -> T | None:
     """Make a change; return the thing as it is then, or None when it does not exist any more.
 
-    Refused without a doubt, it is decided again on what the refusal showed. In doubt it stays with what was seen first:
-    on anything newer it might be made twice.
+    A refused change is decided again on the version that the refusal showed. A change in doubt is not: on a newer
+    version it might be made twice.
 
     Args:
-        change: Makes one try on what was seen and returns the thing as it is after that, changed or not.
+        change: Tries the change on the given version; returns the thing after that, changed or not.
         seen: The thing as it was read.
-        is_made: Tells by the thing, as it is now, whether the change was made.
+        is_made: Tells from the thing as it is now whether the change was made.
         deadline: Event loop time in seconds after which no try is started.
         random: Source of the jitter.
 
     Raises:
-        ChangeConflictError: Nobody knows whether it was made; if it was, a newer change took its place.
+        ChangeConflictError: It is not known whether the change was made. If it was, a newer change replaced it.
         OverloadedError: No try was answered in time.
     """
     in_doubt = False

@@ -1,4 +1,4 @@
-"""What a person with a console left in the table and the service cannot read (``docs/design/engine.md``, section 7).
+"""Items that a person changed by hand and the service cannot read (``docs/design/engine.md``, section 7).
 
 A damaged counter is shown as damaged and takes no creates, deletes or limits until it is repaired. A damaged account
 or entry only lacks something to show, so it stays in use.
@@ -14,7 +14,7 @@ from counters.keys import CounterKey
 from counters.model import Account, Counter, Enforcement, Entry
 
 _SETTINGS: Final = frozenset({keys.LIMIT, keys.ENFORCEMENT})
-"""Attributes that a person chose, so that no recount finds them."""
+"""Attributes that a caller chose. No recount can find them again."""
 
 
 class DamagedCounter(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class DamagedCounter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_person(self) -> bool:
-        """Whether a person has to set again what is lost: the limit or the enforcement, unless it is closed."""
+        """Whether a caller has to set the limit or the enforcement again; never for a closed counter."""
         return not self.is_closed and not _SETTINGS.isdisjoint(self.unreadable)
 
     @property
@@ -93,7 +93,7 @@ class DamagedEntry(Entry, frozen=True, kw_only=True):
     """An entry of which something cannot be read: an empty name or the time zero stands in its place.
 
     An amount that cannot be read counts as 1, the amount of every entry that was made over HTTP. Its delete gives
-    nothing back, as nobody knows what it was counted as: the next recount does.
+    nothing back, as the amount that was counted for it is unknown. The next recount corrects that.
 
     Attributes:
         unreadable: Names of the attributes that are missing or cannot be read.
@@ -110,7 +110,7 @@ class DamagedEntry(Entry, frozen=True, kw_only=True):
 
 
 def missing_counter(key: CounterKey) -> DamagedCounter:
-    """Return what stands for the counter of an account that is there while the counter is not."""
+    """Return the stand-in for a counter that is missing while its account exists."""
     safe = Counter(key=key, limit=0, enforcement=Enforcement.TIGHTENING)
     return DamagedCounter(unreadable=keys.COUNTER_ATTRIBUTES, readable=safe, seen={})
 
@@ -131,6 +131,7 @@ def repaired(damaged: DamagedCounter, total: int, slots: int, counted_from_ms: i
     # An epoch or a revision that was never there before, and above all that were: no counter is healed or changed
     # once a millisecond.
     revision = at_ms if keys.REVISION in lost else damaged.readable.revision + 1
+    epoch = at_ms if keys.EPOCH in lost else damaged.readable.epoch + 1
     return msgspec.structs.replace(
         damaged.readable,
         best_effort=total,
@@ -141,11 +142,14 @@ def repaired(damaged: DamagedCounter, total: int, slots: int, counted_from_ms: i
         terms_version=at_ms if keys.TERMS_VERSION in lost else damaged.readable.terms_version + 1,
         terms_nonce=None,
         closed_at_ms=None if keys.CLOSED_AT in lost else damaged.readable.closed_at_ms,
-        epoch=at_ms if keys.EPOCH in lost else damaged.readable.epoch + 1,
+        epoch=epoch,
         revision=revision,
         settled_at_ms=None if keys.SETTLED_AT in lost else damaged.readable.settled_at_ms,
         healed_at_ms=at_ms,
         healed_revision=revision,
+        healed_cut=revision,
+        healed_epoch=epoch,
+        cut=None,
         counted_from_ms=counted_from_ms,
     )
 

@@ -29,7 +29,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         deadline_s: Longest time from an operation's arrival to its answer, in seconds.
-        services_slots: Partitions of each new account's ledger, 1 to 64. One takes 1,000 creates a second.
+        services_slots: Partitions of each new account's ledger, 1 to 64. One takes 1,000 pages a second.
         lanes: Bounds of the lanes.
         healing: When healing is safe.
         sweep: Bounds of one sweep.

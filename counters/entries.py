@@ -1,7 +1,7 @@
 """Entries of a counter: create within the limit, delete and release, read and list."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -17,7 +17,7 @@ from counters.errors import (
     OutcomeUnknownError,
     OverloadedError,
 )
-from counters.keys import CounterKey
+from counters.keys import CounterKey, Ledger, page_id_of
 from counters.lanes.lane import Lane
 from counters.lanes.registry import Lanes
 from counters.lanes.tickets import Ticket
@@ -26,11 +26,11 @@ from counters.parts import Parts
 from counters.reading import AccountReader
 from counters.retry import repeat
 from counters.stores.port import Store
-from counters.values.ids import Clock, check_id, new_nonce, uuid7
+from counters.values.ids import Clock, check_id, check_own_id, new_nonce
 from counters.values.pages import PAGE_LIMIT_MAX, Page, Position, check_page_limit, decode_cursor, encode_cursor
 
 _DELETE_PARTS: Final = 4
-"""Parts under way at a time: while one waits for its last delete or its release, the others keep the store busy."""
+"""Parts under way at a time. While one part waits for its last delete or its release, the others go on."""
 
 
 class Entries:
@@ -50,12 +50,12 @@ class Entries:
         Args:
             key: The counter.
             name: Display name of the entry.
-            entry_id: The caller's own id, which makes the create idempotent; None for a new UUIDv7.
+            entry_id: The caller's own id, which makes the create idempotent; None for an id of ours.
 
         Raises:
             InvalidInputError: An id that cannot be a key.
             AccountNotFoundError: There is no such counter.
-            CounterDamagedError: Of the counter something cannot be read that this needs.
+            CounterDamagedError: A part of the counter that this needs cannot be read.
             LimitReachedError: There is no room.
             OverloadedError: No answer in time. The entry may exist all the same: a retry under the caller's own id
                 finds out.
@@ -64,7 +64,7 @@ class Entries:
         now_ms = self._clock()
         has_own_id = entry_id is not None
         entry = Entry(
-            id=check_id("id", entry_id) if entry_id is not None else uuid7(now_ms, self._random),
+            id=check_own_id("id", entry_id) if entry_id is not None else "",
             name=name,
             created_at_ms=now_ms,
             nonce=new_nonce(self._random) if has_own_id else None,
@@ -81,7 +81,8 @@ class Entries:
             await self._raise_if_damaged(key, deadline)
             raise
         except LimitReachedError:
-            stored = await self._find_replayed(key, lane, entry.id, deadline) if has_own_id else None
+            is_unknown = has_own_id and not ticket.is_looked_up
+            stored = await self._find_replayed(lane, entry.id, deadline) if is_unknown else None
             if stored is None:
                 raise
             return Created(stored, replayed=True)
@@ -94,13 +95,13 @@ class Entries:
         Raises:
             InvalidInputError: An id that cannot be a key.
             AccountNotFoundError: There is no such counter.
-            CounterDamagedError: Of the counter something cannot be read that this needs.
+            CounterDamagedError: A part of the counter that this needs cannot be read.
             EntryNotFoundError: There is no such entry.
             OverloadedError: No answer in time.
         """
         check_id("id", entry_id)
         deadline = self._deadline()
-        return await self._read_entry(key, await self._slots(key, deadline), entry_id, deadline)
+        return await self._read_entry(await self._ledger(key, deadline), entry_id, deadline)
 
     async def rename(self, key: CounterKey, entry_id: str, name: str) -> Entry:
         """Set an entry's name and return the entry; raises what ``get`` does, and more.
@@ -110,11 +111,11 @@ class Entries:
         """
         check_id("id", entry_id)
         deadline = self._deadline()
-        slots = await self._slots(key, deadline)
-        entry = await self._read_entry(key, slots, entry_id, deadline)
+        ledger = await self._ledger(key, deadline)
+        entry = await self._read_entry(ledger, entry_id, deadline)
         nonce = new_nonce(self._random)
         renamed = await compare_and_set(
-            lambda seen: self._store.rename_entry(key, slots, seen, name, nonce),
+            lambda seen: self._store.rename_entry(ledger, seen, name, nonce),
             entry,
             lambda now: now.name_nonce == nonce,
             deadline,
@@ -125,8 +126,8 @@ class Entries:
     async def delete(self, key: CounterKey, entry_id: str) -> None:
         """Delete an entry and give its amount back; a create right after it finds the room. Raises what ``get`` does.
 
-        The delete decides the winner between two deleters, and only the winner releases. It is of the entry that it
-        finds: one that is made later under the same id stays.
+        The delete decides the winner between two deleters, and only the winner releases. It deletes the entry that it
+        read. An entry made later under the same id stays.
         """
         check_id("account_id", key.account_id)
         check_id("id", entry_id)
@@ -137,24 +138,22 @@ class Entries:
         except AccountNotFoundError:
             await self._raise_if_damaged(key, deadline)
             raise
-        entry = await self._read_entry(key, counter.slots, entry_id, deadline)
+        entry = await self._read_entry(counter.ledger, entry_id, deadline)
         if counter.enforcement is Enforcement.STRICT:
-            amount = await self._delete_entry(counter, entry, deadline)
-            if amount:
-                await lane.adjust(-amount, counter.epoch, deadline)
-            return
-        _raise_first(await self._delete_hybrid(lane, counter, [entry], deadline))
+            _raise_first(await self._delete_strict(lane, counter, [entry], deadline))
+        else:
+            _raise_first(await self._delete_hybrid(lane, counter, [entry], deadline))
 
     async def delete_all(self, key: CounterKey) -> Deletion:
-        """Delete the entries of a counter, as many as the time allows, releasing as it goes.
+        """Delete as many entries of a counter as the time allows, and release their amounts.
 
-        Not one atomic step: entries made meanwhile may stay. After an error, or when there is more, a repeat goes on
-        where this stopped.
+        This is not one atomic step: entries made meanwhile may stay. After an error, or when entries are left, a repeat
+        goes on where this stopped.
 
         Raises:
             InvalidInputError: An id that cannot be a key.
             AccountNotFoundError: There is no such counter.
-            CounterDamagedError: Of the counter something cannot be read that this needs.
+            CounterDamagedError: A part of the counter that this needs cannot be read.
             OverloadedError: No entry could be deleted in time.
         """
         deadline = self._deadline()
@@ -178,7 +177,7 @@ class Entries:
 
         parts = Parts(read, counter.slots, deadline)
         workers = (self._delete_parts(key, parts, deadline) for _ in range(_DELETE_PARTS))
-        # Each goes on when another fails: a delete that is cut off may be done and yet stay counted.
+        # Each worker goes on when another fails: a delete that is cut off may be done and stay counted.
         errors = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error is not None]
         for error in errors:
             if not parts.deleted or not isinstance(error, OverloadedError):
@@ -191,12 +190,12 @@ class Entries:
         Raises:
             InvalidInputError: A limit that is not 1 to 1000, or a cursor that this list did not give out.
             AccountNotFoundError: There is no such counter.
-            CounterDamagedError: Of the counter something cannot be read that this needs.
+            CounterDamagedError: A part of the counter that this needs cannot be read.
             OverloadedError: No answer in time.
         """
         check_page_limit(limit)
         deadline = self._deadline()
-        slots = await self._slots(key, deadline)
+        slots = (await self._ledger(key, deadline)).slots
         list_name = f"{key.account_id}/{key.name}"
         position = Position(list_name, 0, "") if cursor is None else decode_cursor(cursor, list_name, slots)
         slot, after = position.slot, position.after
@@ -226,28 +225,28 @@ class Entries:
             if isinstance(view.counter, DamagedCounter):
                 raise CounterDamagedError(view.counter)
 
-    async def _read_entry(self, key: CounterKey, slots: int, entry_id: str, deadline: float) -> Entry:
-        read = partial(self._store.read_entry, key, slots, entry_id)
+    async def _read_entry(self, ledger: Ledger, entry_id: str, deadline: float) -> Entry:
+        read = partial(self._store.read_entry, ledger, entry_id)
         return _found(entry_id, await repeat(read, deadline, self._random))
 
-    async def _slots(self, key: CounterKey, deadline: float) -> int:
-        """Return the number of the ledger's slots, which is all that reads need of a counter, also a damaged one."""
+    async def _ledger(self, key: CounterKey, deadline: float) -> Ledger:
+        """Return the counter's ledger. A damaged counter has one too, unless its slots are lost."""
         try:
-            return _open(await self._counter(key, deadline)).slots
+            return _open(await self._counter(key, deadline)).ledger
         except CounterDamagedError as error:
             if error.counter.slots is None:
                 raise
-            return error.counter.slots
+            return Ledger(key, error.counter.slots)
 
     async def _read_page(
         self, key: CounterKey, slot: int, limit: int, after: str | None, deadline: float
     ) -> tuple[list[Entry], bool]:
         return await repeat(lambda: self._store.list_entries(key, slot, limit, after), deadline, self._random)
 
-    async def _find_replayed(self, key: CounterKey, lane: Lane, entry_id: str, deadline: float) -> Entry | None:
-        """Return the stored entry when a create that finds no room is only a repeat of one that did."""
+    async def _find_replayed(self, lane: Lane, entry_id: str, deadline: float) -> Entry | None:
+        """Return the stored entry if a create that finds no room repeats an earlier one; None if it does not."""
         counter = await lane.look(deadline)
-        return await repeat(lambda: self._store.read_entry(key, counter.slots, entry_id), deadline, self._random)
+        return await repeat(lambda: self._store.read_entry(counter.ledger, entry_id), deadline, self._random)
 
     async def _delete_parts(self, key: CounterKey, parts: Parts, deadline: float) -> None:
         """Delete one part after the other, until no part is left or the time is over."""
@@ -263,27 +262,29 @@ class Entries:
     async def _delete_strict(
         self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float
     ) -> list[int | BaseException]:
-        """Delete, then release: what failed to be deleted stays counted. Returns what ``_delete_entries`` does."""
+        """Delete, then release. An entry whose delete failed stays counted. Returns what ``_delete_entries`` does."""
         outcomes = await self._delete_entries(counter, entries, deadline)
-        amount = sum(outcome for outcome in outcomes if isinstance(outcome, int))
-        if amount:
+        released = _by_revision(
+            (entry, -outcome) for entry, outcome in zip(entries, outcomes, strict=True) if isinstance(outcome, int)
+        )
+        if released:
             # Released even when a part failed: those entries are gone.
-            await lane.adjust(-amount, counter.epoch, deadline)
+            await lane.adjust(released, counter.epoch, deadline)
         return outcomes
 
     async def _delete_hybrid(
         self, lane: Lane, counter: Counter, entries: Sequence[Entry], deadline: float
     ) -> list[int | BaseException]:
-        """Release, then delete, and take back the release of what somebody else deleted.
+        """Release, then delete; count again what somebody else deleted.
 
         Returns what ``_delete_entries`` does.
         """
-        # Half of the time for the counter: when it is throttled, the delete goes on without it.
+        # The counter gets half of the time. When it is throttled for longer, the delete goes on without it.
         halfway = (asyncio.get_running_loop().time() + deadline) / 2
-        await lane.adjust(-sum(entry.released for entry in entries), None, halfway)
+        await lane.adjust(_by_revision((entry, -entry.released) for entry in entries), None, halfway)
         outcomes = await self._delete_entries(counter, entries, deadline)
-        lost = sum(
-            entry.released
+        lost = _by_revision(
+            (entry, entry.released)
             for entry, outcome in zip(entries, outcomes, strict=True)
             if isinstance(outcome, EntryNotFoundError)
         )
@@ -294,27 +295,59 @@ class Entries:
     async def _delete_entries(
         self, counter: Counter, entries: Sequence[Entry], deadline: float
     ) -> list[int | BaseException]:
-        """Delete entries side by side; return for each the amount to release, or the error."""
-        deletes = [self._delete_entry(counter, entry, deadline) for entry in entries]
-        return await asyncio.gather(*deletes, return_exceptions=True)
+        """Delete entries, those of each page together; return for each the amount to release, or the error."""
+        pages: dict[str, list[Entry]] = {}
+        for entry in entries:
+            pages.setdefault(page_id_of(entry.id), []).append(entry)
+        deletes = [self._delete_page(counter, page, deadline) for page in pages.values()]
+        outcomes = {
+            entry.id: outcome
+            for page, done in zip(pages.values(), await asyncio.gather(*deletes), strict=True)
+            for entry, outcome in zip(page, done, strict=True)
+        }
+        return [outcomes[entry.id] for entry in entries]
 
-    async def _delete_entry(self, counter: Counter, entry: Entry, deadline: float) -> int:
-        """Delete one entry; return the amount to release: zero when it is in doubt who deleted it."""
-        in_doubt = False
+    async def _delete_page(
+        self, counter: Counter, entries: Sequence[Entry], deadline: float, *, in_doubt: bool = False
+    ) -> list[int | BaseException]:
+        """Delete entries of one page: with one write, unless others delete some of them too.
+
+        Args:
+            counter: Whose entries they are.
+            entries: The entries.
+            deadline: Event loop time, in seconds, by which to answer.
+            in_doubt: Whether an earlier try may have deleted them.
+
+        Returns:
+            For each the amount to release, which is zero when another deleter may have won; or the error.
+        """
 
         async def delete_once() -> bool:
             nonlocal in_doubt
             try:
-                return await self._store.delete_entry(counter.key, counter.slots, entry)
+                return await self._store.delete_entries(counter.ledger, entries, self._clock())
             except OutcomeUnknownError:
                 in_doubt = True
                 raise
 
-        if await repeat(delete_once, deadline, self._random):
-            return entry.released
-        if in_doubt:
-            return 0
-        raise EntryNotFoundError(entry.id)
+        try:
+            if await repeat(delete_once, deadline, self._random):
+                return [entry.released for entry in entries]
+        except Exception as error:  # noqa: BLE001 - raised once what the other pages freed was released
+            return [error] * len(entries)
+        if len(entries) == 1:
+            return [0 if in_doubt else EntryNotFoundError(entries[0].id)]
+        singly = (self._delete_page(counter, [entry], deadline, in_doubt=in_doubt) for entry in entries)
+        return [outcome for (outcome,) in await asyncio.gather(*singly)]
+
+
+def _by_revision(amounts: Iterable[tuple[Entry, int]]) -> dict[int, int]:
+    """Return the sums of what entries change, by the revision that they were reserved by; nothing for a sum of zero."""
+    sums: dict[int, int] = {}
+    for entry, amount in amounts:
+        if amount:
+            sums[entry.revision] = sums.get(entry.revision, 0) + amount
+    return sums
 
 
 def _raise_first(outcomes: Sequence[int | BaseException]) -> None:

@@ -96,14 +96,14 @@ class ChangeConflictError(CounterError):
 
 
 class CounterBusyError(CounterError):
-    """The counter is in use, or was a moment ago, so that a recount would prove nothing.
+    """The counter is in use, or was a moment ago, so that a recount would prove nothing yet.
 
     Attributes:
-        retry_after_s: Seconds after which the counter is quiet, unless it is used again.
+        retry_after_s: Seconds after which the healing goes on. One that needs quiet waits longer if it is used again.
     """
 
     def __init__(self, retry_after_s: float) -> None:
-        super().__init__("The counter is in use. It can be healed when nothing has changed it for a while.")
+        super().__init__("The counter is in use, and cannot be healed yet. Try again after the time in Retry-After.")
         self.retry_after_s = max(1, math.ceil(retry_after_s))
 
 
@@ -160,3 +160,7 @@ class OutcomeUnknownError(StoreError):
 
 class StoreRejectedError(StoreError):
     """The store will not accept this request however often it is sent; nothing was changed."""
+
+
+class TableLayoutError(StoreRejectedError):
+    """The table was made by another version of this service, whose items this one cannot read."""

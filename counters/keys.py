@@ -5,6 +5,7 @@ API and Lambda both import this module, so it uses the standard library only. Se
 
 import re
 import zlib
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 SERVICES: Final = "services"
@@ -18,9 +19,16 @@ SK: Final = "SK"
 
 ACCOUNT_SK: Final = "ACCOUNT"
 COUNTER_SK: Final = "COUNTER"
+EXACT_SK: Final = "EXACT"
 LEASE_SK: Final = "LEASE"
 DIRECTORY_PK: Final = "ACCOUNTS"
 """Partition that lists every account id, so that a list is a Query and never a Scan."""
+
+LAYOUT_PK: Final = "TABLE"
+LAYOUT_SK: Final = "LAYOUT"
+LAYOUT: Final = "layout"
+LAYOUT_VERSION: Final = 2
+"""Version of all that this module says; the first had an item for each entry. The table tells which one it has."""
 
 ENTRIES_PREFIX: Final = "ENTRIES#"
 
@@ -30,11 +38,10 @@ USERNAME: Final = "username"
 USERNAME_NONCE: Final = "username_nonce"
 CREATED_AT: Final = "created_at"
 EXPIRES_AT: Final = "expires_at"
-"""In what is left of a deleted account: when DynamoDB removes it, in seconds since the epoch."""
+"""In what is left of a deleted account or of an emptied page: when DynamoDB removes it, in seconds since the epoch."""
 
 # Attributes of a counter (and name, as below).
 BEST_EFFORT: Final = "best_effort"
-EVENTUAL: Final = "eventual"
 LIMIT: Final = "limit"
 ENFORCEMENT: Final = "enforcement"
 TERMS_VERSION: Final = "terms_version"
@@ -44,13 +51,21 @@ SLOTS: Final = "slots"
 EPOCH: Final = "epoch"
 REVISION: Final = "revision"
 TOUCHED_AT: Final = "touched_at"
-SETTLED_AT: Final = "settled_at"
 HEALED_AT: Final = "healed_at"
 HEALED_REVISION: Final = "healed_revision"
+HEALED_CUT: Final = "healed_cut"
+HEALED_EPOCH: Final = "healed_epoch"
+CUT_REVISION: Final = "cut_revision"
+BEFORE_CUT: Final = "before_cut"
+CUT_SEEN_AT: Final = "cut_seen_at"
+
+# Attributes of a counter's exact side, which only the settling of the stream and a reset write.
+EVENTUAL: Final = "eventual"
+SETTLED_AT: Final = "settled_at"
 COUNTED_FROM: Final = "counted_from"
 MARKS: Final = "marks"
-# One letter each: a counter holds about 8 marks at a time (a shard lives about 4 hours, a mark 30), and its item has
-# to stay under 1 KB, the size of one write unit.
+# One letter each: a counter of one slot holds about 8 marks at a time (a shard lives about 4 hours, a mark 30), and a
+# write of its exact side is to cost one unit.
 MARK_SEQUENCE: Final = "s"
 MARK_AT: Final = "t"
 
@@ -70,10 +85,13 @@ COUNTER_ATTRIBUTES: Final = (
 NO_LIMIT: Final = "none"
 """Stands in the place of a counter's limit when it has none. A limit that is missing was lost."""
 
-# Attributes of an entry (created_at as above).
-AMOUNT: Final = "amount"
-NAME: Final = "name"
+# Attributes of a page (created_at, revision and expires_at as above).
+ENTRIES: Final = "entries"
 NONCE: Final = "nonce"
+
+# What can be unreadable in an entry, which is a value in the map of its page.
+NAME: Final = "name"
+AMOUNT: Final = "amount"
 NAME_NONCE: Final = "name_nonce"
 
 # Attributes of a turn.
@@ -87,7 +105,24 @@ Clients remove ``/.`` and ``/..`` from a path before they send it (RFC 3986, sec
 such an id.
 """
 
+PAGED_ID_PATTERN: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""What an entry's id of ours looks like: a UUIDv8, whose last 6 bits are the entry's place in its page.
+
+The page's id is the same with these bits at zero. A caller's own id is a page of its own.
+"""
+
+ALONE: Final = 0
+"""The place of an entry that is alone in its page from the start."""
+
+PLACE_MAX: Final = 63
+"""The last place in a page. An entry that has others beside it has a place from 1 on."""
+
 COUNTER_NAME_PATTERN: Final = r"[a-z][a-z0-9_-]{0,63}"
+
+_PLACES: Final = {str(place): place for place in range(PLACE_MAX + 1)}
+_PLACE_ALONE: Final = {str(ALONE): ALONE}
+
+_PAGED_ID: Final = re.compile(PAGED_ID_PATTERN)
 
 _ENTRIES_PK: Final = re.compile(
     rf"{ENTRIES_PREFIX}(?P<account>{ID_PATTERN})#(?P<name>{COUNTER_NAME_PATTERN})#(?P<slot>[0-9]{{1,2}})"
@@ -108,9 +143,63 @@ class PrimaryKey(NamedTuple):
     sk: str
 
 
+class Ledger(NamedTuple):
+    """Where the entries of a counter are stored.
+
+    Attributes:
+        counter: Whose entries they are.
+        slots: Partitions of the ledger, 1 to 64.
+    """
+
+    counter: CounterKey
+    slots: int
+
+    def slot_of(self, entry_id: str) -> int:
+        """Return the slot, 0 to ``slots - 1``, that holds an entry's page."""
+        return slot_of(entry_id, self.slots)
+
+    def page_key(self, entry_id: str) -> PrimaryKey:
+        """Return the key of the page that holds an entry."""
+        page_id = page_id_of(entry_id)
+        return PrimaryKey(entries_pk(self.counter, slot_of(page_id, self.slots)), page_id)
+
+
 def slot_of(entry_id: str, slots: int) -> int:
-    """Return the ledger slot, 0 to ``slots - 1``, that holds an entry."""
-    return zlib.crc32(entry_id.encode()) % slots
+    """Return which of so many slots, from 0 on, holds an entry's page."""
+    return zlib.crc32(page_id_of(entry_id).encode()) % slots
+
+
+def is_ours(entry_id: str) -> bool:
+    """Tell whether an entry's id was made by this service, not by a caller."""
+    return _PAGED_ID.fullmatch(entry_id) is not None
+
+
+def page_id_of(entry_id: str) -> str:
+    """Return the id of the page that holds an entry."""
+    if not is_ours(entry_id):
+        return entry_id
+    return f"{entry_id[:-2]}{int(entry_id[-2:], 16) & ~PLACE_MAX:02x}"
+
+
+def place_of(entry_id: str) -> int:
+    """Return the place of an entry in its page."""
+    return int(entry_id[-2:], 16) & PLACE_MAX if is_ours(entry_id) else ALONE
+
+
+def places_of(page_id: str) -> Mapping[str, int]:
+    """Return the places that entries may have in the page of this id, by what they are called in its map.
+
+    A caller's own id has one place, and a page that only a hand can have made has none: under the ids of its entries
+    nobody would find it.
+    """
+    if not is_ours(page_id):
+        return _PLACE_ALONE
+    return _PLACES if place_of(page_id) == ALONE else {}
+
+
+def id_at(page_id: str, place: int) -> str:
+    """Return the id of the entry at a place of a page."""
+    return f"{page_id[:-2]}{int(page_id[-2:], 16) | place:02x}" if place else page_id
 
 
 def account_key(account_id: str) -> PrimaryKey:
@@ -124,8 +213,13 @@ def directory_key(account_id: str) -> PrimaryKey:
 
 
 def counter_key(key: CounterKey) -> PrimaryKey:
-    """Return the key of a counter's one item."""
+    """Return the key of a counter's own item, which every flush writes."""
     return PrimaryKey(f"COUNTER#{key.account_id}#{key.name}", COUNTER_SK)
+
+
+def exact_key(key: CounterKey) -> PrimaryKey:
+    """Return the key of a counter's exact side. Its partition is its own, so settling never competes with a flush."""
+    return PrimaryKey(f"EXACT#{key.account_id}#{key.name}", EXACT_SK)
 
 
 def turn_key(name: str) -> PrimaryKey:
@@ -136,11 +230,6 @@ def turn_key(name: str) -> PrimaryKey:
 def entries_pk(key: CounterKey, slot: int) -> str:
     """Return the partition key of one slot of a counter's ledger."""
     return f"{ENTRIES_PREFIX}{key.account_id}#{key.name}#{slot}"
-
-
-def entry_key(key: CounterKey, slots: int, entry_id: str) -> PrimaryKey:
-    """Return the key of an entry in a ledger of so many slots."""
-    return PrimaryKey(entries_pk(key, slot_of(entry_id, slots)), entry_id)
 
 
 def parse_entries_pk(pk: str) -> CounterKey | None:

@@ -1,10 +1,10 @@
-"""What the core talks about: accounts, counters and entries (``docs/design/engine.md``, section 2)."""
+"""Accounts, counters, entries and their changes (``docs/design/engine.md``, section 2)."""
 
 from enum import StrEnum
 
 import msgspec
 
-from counters.keys import CounterKey
+from counters.keys import CounterKey, Ledger
 
 
 class Enforcement(StrEnum):
@@ -36,13 +36,28 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     username_nonce: str | None = None
 
 
+class Cut(msgspec.Struct, frozen=True):
+    """The line that a recount draws through a counter in use, so that it has to count only what was there before.
+
+    Attributes:
+        revision: The counter's revision when it was made. What was reserved up to it is before the cut.
+        amount: How much of ``best_effort`` is of before the cut: what it was then, less what was taken away of that.
+        seen_at_ms: When somebody first saw it in the counter, milliseconds since the epoch; None before that. It was
+            made before, however late its request was.
+    """
+
+    revision: int
+    amount: int
+    seen_at_ms: int | None = None
+
+
 class Counter(msgspec.Struct, frozen=True, kw_only=True):
     """A counter's item as it was at one instant.
 
     Attributes:
         key: Account and name.
-        best_effort: Right now. Strict: the sum of all reservations, never below the ledger's total. Hybrid: the sum of
-            what was written, not above it but for a moment.
+        best_effort: The immediate counter. Strict: the sum of all reservations, never below the ledger's total. Hybrid:
+            the sum of the written entries, above the ledger's total for a moment at most.
         eventual: Sum of all settled entries: exact, a moment late.
         limit: Most that may be in use; None for no limit.
         enforcement: How the limit is kept.
@@ -51,14 +66,18 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         closed_at_ms: When the deletion of its account was begun; None while nobody deletes it. A closed counter lets
             nothing in, and its limit is zero.
         slots: Partitions of the ledger, 1 to 64, fixed when the counter is made.
-        epoch: Number of times that the counter was healed. A release is dropped unless the epoch is still the one
-            under which its entry was deleted.
-        revision: Number of changes of ``best_effort``.
+        epoch: Number of times that the counter was healed or cut. A write that takes away is refused unless the epoch
+            is the one that it was planned with.
+        revision: Number of changes of ``best_effort``, and of cuts.
         touched_at_ms: When a caller's operation last changed ``best_effort``, milliseconds since the epoch.
         settled_at_ms: When ``eventual`` was last settled; None before the first time.
         healed_at_ms: When the counter was last healed; None before the first time.
         healed_revision: The revision that the last healing made. While it is ``revision`` itself, ``best_effort`` is
             known to be the ledger's total or more, and nothing was changed since.
+        healed_cut: What was reserved up to this revision, the last healing has counted; None before the first one.
+        healed_epoch: The epoch that the last healing began. A release of what that healing has counted is dropped if
+            its entry was deleted under an earlier one; None before the first healing.
+        cut: The cut of the recount under way; None when there is none.
         counted_from_ms: Stream records older than this are not settled, as the last reset of ``eventual`` counted
             what they did; None before the first reset.
     """
@@ -78,7 +97,24 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     settled_at_ms: int | None = None
     healed_at_ms: int | None = None
     healed_revision: int | None = None
+    healed_cut: int | None = None
+    healed_epoch: int | None = None
+    cut: Cut | None = None
     counted_from_ms: int | None = None
+
+    def with_exact_of(self, other: "Counter") -> "Counter":
+        """Return this counter with the exact side of another sight of it: ``eventual`` and what belongs to it."""
+        return msgspec.structs.replace(
+            self,
+            eventual=other.eventual,
+            settled_at_ms=other.settled_at_ms,
+            counted_from_ms=other.counted_from_ms,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where its entries are stored."""
+        return Ledger(self.key, self.slots)
 
     @property
     def is_closed(self) -> bool:
@@ -97,6 +133,10 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         """Room under the limit, never negative; None when there is no limit."""
         return None if self.limit is None else max(0, self.limit - self.value)
 
+    def has_room_for(self, amount: int) -> bool:
+        """Tell whether an amount fits under the limit."""
+        return self.limit is None or amount <= self.limit - self.value
+
     @property
     def drift(self) -> int:
         """How far the immediate counter is ahead of the exact one; zero when all is settled."""
@@ -107,10 +147,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One counted thing in a counter.
 
     Attributes:
-        id: UUIDv7, or the caller's own id.
+        id: UUIDv8, made with its page, or the caller's own id.
         name: Display name.
         amount: How much it counts, a positive whole number.
         created_at_ms: Milliseconds since the epoch.
+        revision: The counter's revision by which it was reserved, or an earlier one, never a later one. A hybrid one
+            has that of the sight by which it was let in.
         nonce: Tells it from another entry under the same caller's own id; None for an id of ours, which is used once.
         name_nonce: The nonce of the change that set the name; None before the first change.
     """
@@ -119,17 +161,30 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     amount: int = 1
     created_at_ms: int
+    revision: int = 0
     nonce: str | None = None
     name_nonce: str | None = None
 
     def is_same(self, other: "Entry") -> bool:
-        """Tell whether this is the other one, renamed at most, and not another entry under the same id."""
+        """Tell whether both are the same entry, perhaps renamed, and not two entries that had the same id."""
         return (self.id, self.nonce, self.created_at_ms) == (other.id, other.nonce, other.created_at_ms)
 
     @property
     def released(self) -> int:
-        """What its delete gives back."""
+        """The amount that its delete gives back."""
         return self.amount
+
+
+class LedgerPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries that are stored together, in one item.
+
+    Attributes:
+        entries: What is left of them, in order; none in an emptied page.
+        nonce: Of the create that made it, when it is one under a caller's own id.
+    """
+
+    entries: tuple[Entry, ...]
+    nonce: str | None = None
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -149,7 +204,7 @@ class Deletion(msgspec.Struct, frozen=True):
 
     Attributes:
         deleted: Number of entries that it deleted.
-        more: Whether entries are left, so that it is to be repeated.
+        more: Whether entries are left. Then the caller repeats the request.
     """
 
     deleted: int
@@ -161,8 +216,8 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         limit: The new limit; None to leave it as it is.
-        enforcement: How it is kept from now on; None to leave that as it is. Tightening touches the counter, so that
-            it is quiet again only when all that hybrid let in before has ended.
+        enforcement: The new enforcement; None to leave it as it is. Tightening touches the counter, so the counter is
+            quiet only after every create that hybrid let in has ended.
         seen_version: The version of the terms that the change was decided on; the write is conditional on it.
         nonce: Tells this change from all others, so that a repeat finds out whether an earlier try made it.
         at_ms: The time of the change, milliseconds since the epoch.
@@ -180,10 +235,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         delta: What is added, negative to take away.
-        admits: Whether callers are let in by it: then the write is conditional on the limit.
+        admits: Whether it lets creates in. Then the write is conditional on the limit.
         limit: The limit that the lane admitted under; None for no limit.
         epoch: When given, the write is conditional on the counter's epoch being this one.
-        enforcement: When given, the write is conditional on the limit being kept so.
+        enforcement: When given, the write is conditional on the counter's enforcement being this one.
+        before_cut: The part of the delta that is of before the counter's cut, zero or negative. It needs the epoch.
         at_ms: The time of the change, milliseconds since the epoch.
     """
 
@@ -192,6 +248,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None
     epoch: int | None
     enforcement: Enforcement | None = None
+    before_cut: int = 0
     at_ms: int
 
 
@@ -216,6 +273,23 @@ class Healing(msgspec.Struct, frozen=True, kw_only=True):
     counted_from_ms: int | None = None
     settled_at_ms: int | None = None
     tightened_version: int | None = None
+
+
+class CutHealing(msgspec.Struct, frozen=True, kw_only=True):
+    """One healing of a counter in use: what a recount found of before the cut.
+
+    Attributes:
+        total: The total of the entries that were reserved up to the cut. What ``best_effort`` has of before the cut
+            becomes that.
+        amount: The amount of before the cut as it was seen; the write is conditional on it.
+        epoch: The epoch that the cut began; the write is conditional on it.
+        at_ms: The time of the healing, milliseconds since the epoch.
+    """
+
+    total: int
+    amount: int
+    epoch: int
+    at_ms: int
 
 
 class Changed(msgspec.Struct, frozen=True):

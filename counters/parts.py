@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from counters.model import Entry
 
 ReadPage: TypeAlias = Callable[[int, str | None], Awaitable[tuple[list[Entry], bool]]]
-"""Reads a page of a ledger, given the slot and the id that it starts after; also tells whether more follows."""
+"""Reads a page of one slot, from the first id after the given one. The second value is True when more follow."""
 
 PART_SIZE: Final = 25
 """Entries in a part: deleted side by side, and their amounts are released together."""

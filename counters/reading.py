@@ -32,9 +32,8 @@ class AccountView(msgspec.Struct, frozen=True):
 class AccountReader:
     """Reads accounts and their counters.
 
-    The two have items of their own. They are made and deleted together, so of an account that is there, a missing one
-    is damage. Two reads tell nothing yet, as a deletion may come in between: what is there is read again after the
-    other was missing.
+    An account and its counter are two items, made and deleted together. So one without the other is damage, unless a
+    deletion came between the two reads. To find out, the item that exists is read a second time.
     """
 
     def __init__(self, store: Store, *, random: Random, deadline_s: float) -> None:
@@ -61,7 +60,7 @@ class AccountReader:
         return AccountView(account, counter)
 
     async def read_views(self, account_ids: Sequence[str]) -> list[AccountView]:
-        """Return those of these accounts that exist, in the same order.
+        """Return the existing ones of these accounts, in the same order.
 
         Raises:
             OverloadedError: No answer in time.
@@ -73,7 +72,7 @@ class AccountReader:
         return [AccountView(accounts[id_], counters[id_]) for id_ in account_ids if id_ in accounts and id_ in counters]
 
     async def read_counters(self, account_ids: Sequence[str]) -> dict[str, Counter | DamagedCounter]:
-        """Return the counters of those of these accounts that exist, by the account's id.
+        """Return the counters of the existing ones of these accounts, by account id.
 
         Raises:
             OverloadedError: No answer in time.
@@ -116,7 +115,7 @@ def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _missing_account(account_id: str) -> Account:
-    """Return what stands for an account whose counter is there while its own item is not."""
+    """Return the stand-in for an account whose item is missing while its counter exists."""
     return DamagedAccount(
         id=account_id, username="", created_at_ms=0, unreadable=(keys.USERNAME, keys.CREATED_AT), seen={}
     )

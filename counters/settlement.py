@@ -158,7 +158,7 @@ class SettlementStore(Protocol):
 async def settle_batch(
     store: SettlementStore, shard: str, changes: Iterable[EntryChange], at_ms: int
 ) -> SettlementReport:
-    """Count one shard's batch, each record exactly once however often the batch is delivered.
+    """Count one shard's batch. Each record counts exactly once, however often Lambda delivers the batch.
 
     Every counter is tried, even when another one fails: a counter that cannot be written then delays no other.
 

@@ -10,7 +10,7 @@ from counters.settlement import settle_batch
 from counters.stores.aws_errors import shortage
 from stream_lambda.dead_letters import DeadLetters
 from stream_lambda.records import Malformed, parse_records, shard_of
-from stream_lambda.settings import Settings
+from stream_lambda.settings import LambdaSettings
 
 if TYPE_CHECKING:
     from counters.settlement import SettlementStore
@@ -33,7 +33,7 @@ class Consumer:
     """
 
     def __init__(
-        self, settings: Settings, store: "SettlementStore", dead_letters: DeadLetters, now_ms: Callable[[], int]
+        self, settings: LambdaSettings, store: "SettlementStore", dead_letters: DeadLetters, now_ms: Callable[[], int]
     ) -> None:
         self._settings = settings
         self._store = store
@@ -49,7 +49,7 @@ class Consumer:
 
         Raises:
             ShardMissingError: The event has no shard id although the settings require one.
-            TypeError: The event is none of a stream.
+            TypeError: The event did not come from a stream.
             Exception: Anything that kept the batch from being done. Deliver it again: that harms nothing.
         """
         ids: dict[str, object] = {"request_id": request_id}

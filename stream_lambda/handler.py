@@ -11,7 +11,7 @@ from counters.logs import configure_logging
 from stream_lambda.clients import connect_dynamodb, connect_sqs
 from stream_lambda.consumer import Consumer
 from stream_lambda.dead_letters import DeadLetterQueue
-from stream_lambda.settings import Settings, SettingsError
+from stream_lambda.settings import LambdaSettings, LambdaSettingsError
 from stream_lambda.store import Boto3SettlementStore
 
 
@@ -38,8 +38,8 @@ def _start() -> Consumer:
     # It tells at every cold start where its credentials come from.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
-        settings = Settings.from_environment(os.environ)
-    except SettingsError as error:
+        settings = LambdaSettings.from_environment(os.environ)
+    except LambdaSettingsError as error:
         logging.getLogger(__name__).critical("misconfigured", extra={"fields": {"reason": str(error)}})
         raise SystemExit(1) from None
     return Consumer(

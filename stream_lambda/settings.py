@@ -10,11 +10,11 @@ REQUIRE_SHARD_ID: Final = "REQUIRE_SHARD_ID"
 _BOOLEANS: Final = {"true": True, "false": False}
 
 
-class SettingsError(ValueError):
+class LambdaSettingsError(ValueError):
     """The environment does not configure the function; the message names every variable that is wrong."""
 
 
-class Settings(NamedTuple):
+class LambdaSettings(NamedTuple):
     """The function's configuration.
 
     Attributes:
@@ -29,11 +29,11 @@ class Settings(NamedTuple):
     require_shard_id: bool
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str]) -> "LambdaSettings":
         """Read the settings.
 
         Raises:
-            SettingsError: A variable is missing or malformed.
+            LambdaSettingsError: A variable is missing or malformed.
         """
         required = (TABLE_NAME, DEAD_LETTER_QUEUE_URL)
         problems = [f"{name} is not set" for name in required if not environment.get(name)]
@@ -41,5 +41,5 @@ class Settings(NamedTuple):
         if flag not in _BOOLEANS:
             problems.append(f"{REQUIRE_SHARD_ID} must be true or false, not {flag!r}")
         if problems:
-            raise SettingsError("; ".join(problems))
+            raise LambdaSettingsError("; ".join(problems))
         return cls(environment[TABLE_NAME], environment[DEAD_LETTER_QUEUE_URL], _BOOLEANS[flag])

@@ -21,7 +21,7 @@ from counters.keys import (
     SETTLED_AT,
     SK,
     CounterKey,
-    counter_key,
+    exact_key,
 )
 from counters.settlement import SEQUENCE_DIGITS_MAX, Mark, Settled, Settlement, Unsettled
 from counters.stores.aws_errors import error_class, throttling_reasons
@@ -138,7 +138,7 @@ class Boto3SettlementStore:
 
 
 def _key(key: CounterKey) -> "dict[str, AttributeValueTypeDef]":
-    primary = counter_key(key)
+    primary = exact_key(key)
     return {PK: {"S": primary.pk}, SK: {"S": primary.sk}}
 
 
@@ -158,7 +158,7 @@ def _encode(mark: Mark) -> "AttributeValueTypeDef":
 
 
 def _marks(item: "Mapping[str, AttributeValueTypeDef]") -> dict[str, Mark]:
-    """Return an item's marks by shard, but for those that cannot be read."""
+    """Return an item's readable marks by shard."""
     found = {shard: _decode(value) for shard, value in item.get(MARKS, {}).get("M", {}).items()}
     return {shard: mark for shard, mark in found.items() if mark is not None}
 

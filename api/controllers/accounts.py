@@ -10,7 +10,7 @@ from api.http.documentation import DELETED, DELETED_IN_PART, LOCATION, problem_r
 from api.http.faults import has_read_only, refuse_changes
 from api.http.requests import JsonRequest
 from api.http.responses import CreatedResponse, answer_deletion
-from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
+from api.schemas.accounts import AccountCreate, AccountPage, AccountResponse, AccountUpdate
 from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
@@ -31,12 +31,14 @@ class AccountsController(Controller):
         response_description="The account was made.",
         responses=problem_responses(takes_body=True),
     )
-    async def create_account(self, data: JSONBody[AccountCreate], request: JsonRequest) -> CreatedResponse[Account]:
+    async def create_account(
+        self, data: JSONBody[AccountCreate], request: JsonRequest
+    ) -> CreatedResponse[AccountResponse]:
         """Make an account under an id of ours. Its limit holds from the first service on."""
         view = await request.backend.accounts.create(
             data.username, data.max_number_of_services, Enforcement(data.enforcement)
         )
-        return CreatedResponse(Account.of(view), f"/accounts/{view.account.id}")
+        return CreatedResponse(AccountResponse.of(view), f"/accounts/{view.account.id}")
 
     @get(summary="List accounts", responses=problem_responses())
     async def list_accounts(
@@ -46,9 +48,9 @@ class AccountsController(Controller):
         return AccountPage.of(await request.backend.accounts.page(limit, cursor))
 
     @get("/{account_id:str}", summary="Read an account", responses=problem_responses(ProblemKind.ACCOUNT_NOT_FOUND))
-    async def read_account(self, account_id: AccountIdInPath, request: JsonRequest) -> Account:
+    async def read_account(self, account_id: AccountIdInPath, request: JsonRequest) -> AccountResponse:
         """Read an account with the number of services it has right now."""
-        return Account.of(await request.backend.accounts.get(account_id))
+        return AccountResponse.of(await request.backend.accounts.get(account_id))
 
     @route(
         "/{account_id:str}",
@@ -61,21 +63,21 @@ class AccountsController(Controller):
     )
     async def update_account(
         self, account_id: AccountIdInPath, data: JSONBody[AccountUpdate], request: JsonRequest
-    ) -> Account:
+    ) -> AccountResponse:
         """Change what is given, by PUT and by PATCH alike.
 
         A limit below what is in use removes nothing: creates are refused until deletes have made room. The answer to a
         GET can be sent back: fields that cannot be changed must be as they are, or are left out.
         """
         if has_read_only(data):
-            refuse_changes(data, Account.of(await request.backend.accounts.get(account_id)))
+            refuse_changes(data, AccountResponse.of(await request.backend.accounts.get(account_id)))
         view = await request.backend.accounts.update(
             account_id,
             username=given(data.username),
             limit=given(data.max_number_of_services),
             enforcement=given(data.enforcement),
         )
-        return Account.of(view)
+        return AccountResponse.of(view)
 
     @delete(
         "/{account_id:str}",

@@ -16,13 +16,13 @@ from api.schemas.deletions import DeletionPart
 from api.schemas.fields import AccountIdInPath, AccountIdInQuery, ServiceIdInPath, given
 from api.schemas.pages import Cursor, PageLimit
 from api.schemas.problems import ProblemKind
-from api.schemas.services import Service, ServiceCreate, ServicePage, ServiceUpdate
+from api.schemas.services import ServiceCreate, ServicePage, ServiceResponse, ServiceUpdate
 from counters.keys import SERVICES, CounterKey
 from counters.model import Created
 from counters.values.pages import PAGE_LIMIT_DEFAULT
 
 _REPLAYED: Final = ResponseSpec(
-    Service, generate_examples=False, description="A service with this `id` was there already; it is unchanged."
+    ServiceResponse, generate_examples=False, description="A service with this `id` was there already; it is unchanged."
 )
 _NO_COUNTER: Final = (ProblemKind.ACCOUNT_NOT_FOUND, ProblemKind.COUNTER_DAMAGED)
 _CREATE_RESPONSES: Final = {
@@ -44,7 +44,9 @@ class ServicesController(Controller):
         response_headers=[LOCATION],
         responses=_CREATE_RESPONSES,
     )
-    async def create_service(self, data: JSONBody[ServiceCreate], request: JsonRequest) -> CreatedResponse[Service]:
+    async def create_service(
+        self, data: JSONBody[ServiceCreate], request: JsonRequest
+    ) -> CreatedResponse[ServiceResponse]:
         """Make a service, unless the account's limit is reached.
 
         With an `id` of the caller's own it can be repeated safely: the service is made once, and counted once.
@@ -68,9 +70,11 @@ class ServicesController(Controller):
     @get("/{id:str}", summary="Read a service", responses=problem_responses(*_NOT_FOUND))
     async def read_service(
         self, service_id: ServiceIdInPath, account_id: AccountIdInQuery, request: JsonRequest
-    ) -> Service:
+    ) -> ServiceResponse:
         """Read a service."""
-        return Service.of(account_id, await request.backend.entries.get(CounterKey(account_id, SERVICES), service_id))
+        return ServiceResponse.of(
+            account_id, await request.backend.entries.get(CounterKey(account_id, SERVICES), service_id)
+        )
 
     @route(
         "/{id:str}",
@@ -85,15 +89,15 @@ class ServicesController(Controller):
         account_id: AccountIdInQuery,
         data: JSONBody[ServiceUpdate],
         request: JsonRequest,
-    ) -> Service:
+    ) -> ServiceResponse:
         """Rename a service, by PUT and by PATCH alike.
 
         The answer to a GET can be sent back: fields that cannot be changed must be as they are, or are left out.
         """
         key = CounterKey(account_id, SERVICES)
         if has_read_only(data):
-            refuse_changes(data, Service.of(account_id, await request.backend.entries.get(key, service_id)))
-        return Service.of(account_id, await request.backend.entries.rename(key, service_id, data.name))
+            refuse_changes(data, ServiceResponse.of(account_id, await request.backend.entries.get(key, service_id)))
+        return ServiceResponse.of(account_id, await request.backend.entries.rename(key, service_id, data.name))
 
     @delete("/{id:str}", summary="Delete a service", responses=problem_responses(*_NOT_FOUND))
     async def delete_service(
@@ -139,6 +143,6 @@ class AccountServicesController(Controller):
         return answer_deletion(await request.backend.entries.delete_all(CounterKey(account_id, SERVICES)))
 
 
-def _answer(account_id: str, created: Created) -> CreatedResponse[Service]:
-    service = Service.of(account_id, created.entry)
+def _answer(account_id: str, created: Created) -> CreatedResponse[ServiceResponse]:
+    service = ServiceResponse.of(account_id, created.entry)
     return CreatedResponse(service, f"/services/{service.id}?account_id={account_id}", replayed=created.replayed)

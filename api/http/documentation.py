@@ -14,13 +14,13 @@ from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
 from api.http.openapi import Document
-from api.schemas.accounts import Account, AccountCreate, AccountPage, AccountUpdate
+from api.schemas.accounts import AccountCreate, AccountPage, AccountResponse, AccountUpdate
 from api.schemas.counters import Count, CountPage
 from api.schemas.deletions import DeletionPart
 from api.schemas.health import Alive, Ready
 from api.schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemKind
 from api.schemas.reconciliations import CounterState, Reconciliation, Repair
-from api.schemas.services import Service, ServiceCreate, ServicePage, ServiceUpdate
+from api.schemas.services import ServiceCreate, ServicePage, ServiceResponse, ServiceUpdate
 
 VERSION: Final = "0.1.0"
 
@@ -48,7 +48,7 @@ _TAGS: Final = [
 ]
 
 SCHEMAS: Final = (
-    Account,
+    AccountResponse,
     AccountCreate,
     AccountPage,
     AccountUpdate,
@@ -61,7 +61,7 @@ SCHEMAS: Final = (
     Ready,
     Reconciliation,
     Repair,
-    Service,
+    ServiceResponse,
     ServiceCreate,
     ServicePage,
     ServiceUpdate,
@@ -81,7 +81,7 @@ _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
     ProblemKind.COUNTER_NOT_FOUND: {
         "detail": "There is no counter seats of account 0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10."
     },
-    ProblemKind.SERVICE_NOT_FOUND: {"detail": "There is no service 0197f0b3-14c8-7f6a-8e21-4d5c6b7a8f90."},
+    ProblemKind.SERVICE_NOT_FOUND: {"detail": "There is no service 0197f0b3-14c8-8f6a-8e21-4d5c6b7a8f83."},
     ProblemKind.LIMIT_REACHED: {
         "detail": "The limit of 5000 is reached: 5000 in use.",
         "limit": 5000,
@@ -91,7 +91,7 @@ _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
         "detail": "Somebody else changed this at the same time. Read it, and change it again if need be."
     },
     ProblemKind.COUNTER_BUSY: {
-        "detail": "The counter is in use. It can be healed when nothing has changed it for a while."
+        "detail": "The counter is in use, and cannot be healed yet. Try again after the time in Retry-After."
     },
     ProblemKind.BODY_TOO_LARGE: {"detail": "The body must not be longer than 16384 bytes."},
     ProblemKind.UNSUPPORTED_MEDIA_TYPE: {"detail": "The body must be application/json."},

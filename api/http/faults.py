@@ -1,11 +1,11 @@
-"""What is wrong with a request: every faulty field at once, in plain words.
+"""The faults of a request: every faulty field at once, in plain words.
 
-Litestar and msgspec stop at the first fault, or name Python's types. So once they have refused a request, it is looked
-through again here, field by field. Good requests pay nothing for it.
+Litestar and msgspec stop at the first fault, or name Python's types. So this module looks through a refused request
+again, field by field. Good requests pay nothing for it.
 """
 
 import re
-from collections import Counter as RecordTotals
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
@@ -16,14 +16,18 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from msgspec import UNSET, Meta, inspect
 
-from api.schemas.fields import COUNTER_NAME_SCHEMA, ID_SCHEMA
+from api.schemas.fields import COUNTER_NAME_SCHEMA, ID_SCHEMA, OWN_ID_SCHEMA
 from api.schemas.problems import FieldProblem
-from counters.values.ids import COUNTER_NAME_RULE, ID_RULE
+from counters.values.ids import COUNTER_NAME_RULE, ID_RULE, OWN_ID_RULE
 
 FAULTS_MAX: Final = 20
 """Most faults in one answer: a body has room for thousands of unknown fields."""
 
-_RULES: Final = {ID_SCHEMA["pattern"]: ID_RULE, COUNTER_NAME_SCHEMA["pattern"]: COUNTER_NAME_RULE}
+_RULES: Final = {
+    ID_SCHEMA["pattern"]: ID_RULE,
+    OWN_ID_SCHEMA["pattern"]: OWN_ID_RULE,
+    COUNTER_NAME_SCHEMA["pattern"]: COUNTER_NAME_RULE,
+}
 _BODY: Final = "body"
 
 
@@ -108,7 +112,7 @@ def refuse_changes(update: Update, now: msgspec.Struct) -> None:
 def find_faults(
     handler: BaseRouteHandler, path: Mapping[str, object], query: Iterable[tuple[str, str]], body: bytes | None
 ) -> list[FieldProblem]:
-    """Return what is wrong with a request's path, query and body.
+    """Return the faults of a request's path, query and body.
 
     Args:
         handler: The handler that the request is for.
@@ -132,10 +136,10 @@ def query_names(handler: BaseRouteHandler) -> frozenset[str]:
 
 
 def find_in_query(handler: BaseRouteHandler, query: Iterable[tuple[str, str]]) -> list[FieldProblem]:
-    """Return what is wrong with the parameters of a query, given in order."""
+    """Return the faults of a query's parameters, given in order."""
     fields = _parameters(handler, QueryParameter)
     pairs = list(query)
-    times = RecordTotals(name for name, _ in pairs)
+    times = Counter(name for name, _ in pairs)
     repeated = [FieldProblem(name, "must not be given more than once") for name in times if times[name] > 1]
     bad = _bad_texts(fields, ((name, value) for name, value in pairs if times[name] == 1))
     return [*_missing(fields, times), *_unknown(fields, times, "query parameter"), *repeated, *bad]
@@ -208,7 +212,9 @@ def _whole(part: msgspec.Raw) -> int:
 
 
 def _check_pattern(value: object, field: _Field) -> object:
-    """Return a value that fits the pattern that is only described in its type: those of ids, which the core checks.
+    """Return the value if it fits the pattern in its type.
+
+    Types only describe patterns of ids; the core checks those.
 
     Raises:
         ValueError: It does not.

@@ -115,7 +115,7 @@ def decoded_body(request: Request[None, None, State]) -> msgspec.Struct | None:
 
 
 def faults_of(request: Request[None, None, State]) -> list[FieldProblem]:
-    """Return what is wrong with a request's path, query and body, as far as that was read."""
+    """Return the faults of a request's path and query, and of its body if that was read."""
     query, body = request.query_params.multi_items(), request.scope["state"].get(_BODY)
     return find_faults(request.route_handler, request.path_params, query, body)
 

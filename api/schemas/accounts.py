@@ -49,7 +49,7 @@ EnforcementWanted: TypeAlias = Annotated[
 ]
 
 
-class Account(Struct, frozen=True, kw_only=True):
+class AccountResponse(Struct, frozen=True, kw_only=True):
     """An account with the state of its ``services`` counter."""
 
     id: AccountId
@@ -79,13 +79,13 @@ class Account(Struct, frozen=True, kw_only=True):
 class AccountPage(Struct, frozen=True):
     """Part of the list of accounts."""
 
-    items: list[Account]
+    items: list[AccountResponse]
     next_cursor: NextCursor
 
     @classmethod
     def of(cls, page: Page[AccountView]) -> Self:
         """Return a page of the core as it goes over the wire."""
-        return cls([Account.of(view) for view in page.items], page.next_cursor)
+        return cls([AccountResponse.of(view) for view in page.items], page.next_cursor)
 
 
 class AccountCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta, UnsetType
 
 from counters.keys import COUNTER_NAME_PATTERN, ID_PATTERN, SERVICES
+from counters.values.ids import OWN_ID_PATTERN
 
 T = TypeVar("T")
 
@@ -27,11 +28,12 @@ TEXT_PATTERN: Final = rf"^(?=[\s\S]*\S)[^\x00-\x1f\x7f-\x9f]+{_END}"
 """More than white space, and no control characters."""
 
 ID_SCHEMA: Final = {"pattern": rf"^{ID_PATTERN}{_END}"}
+OWN_ID_SCHEMA: Final = {"pattern": rf"^{OWN_ID_PATTERN}{_END}"}
 COUNTER_NAME_SCHEMA: Final = {"pattern": rf"^{COUNTER_NAME_PATTERN}{_END}"}
 _ACCOUNT_ID_DESCRIPTION: Final = "The account's id."
 _SERVICE_ID_DESCRIPTION: Final = "The service's id."
 ACCOUNT_ID_EXAMPLE: Final = "0197f0b2-6a10-7c3e-9d2f-3b1c5a7e9f10"
-SERVICE_ID_EXAMPLE: Final = "0197f0b3-14c8-7f6a-8e21-4d5c6b7a8f90"
+SERVICE_ID_EXAMPLE: Final = "0197f0b3-14c8-8f6a-8e21-4d5c6b7a8f83"
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _SECONDS_CACHED: Final = 1024
 
@@ -67,9 +69,9 @@ ServiceId: TypeAlias = Annotated[
 OwnServiceId: TypeAlias = Annotated[
     str,
     Meta(
-        description="An id of the caller's own, which makes the create safe to repeat; left out, the service gets one.",
+        description="An id of the caller's own, which makes the create safe to repeat. Left out, the service gets one.",
         examples=["order-4711"],
-        extra_json_schema=ID_SCHEMA,
+        extra_json_schema=OWN_ID_SCHEMA,
     ),
 ]
 ServiceIdInPath: TypeAlias = Annotated[

@@ -21,7 +21,7 @@ from counters.model import Entry
 from counters.values.pages import Page
 
 
-class Service(Struct, frozen=True, kw_only=True):
+class ServiceResponse(Struct, frozen=True, kw_only=True):
     """A service of an account."""
 
     id: ServiceId
@@ -49,13 +49,13 @@ class Service(Struct, frozen=True, kw_only=True):
 class ServicePage(Struct, frozen=True):
     """Part of the list of an account's services."""
 
-    items: list[Service]
+    items: list[ServiceResponse]
     next_cursor: NextCursor
 
     @classmethod
     def of(cls, account_id: str, page: Page[Entry]) -> Self:
         """Return a page of the account's entries as it goes over the wire."""
-        return cls([Service.of(account_id, entry) for entry in page.items], page.next_cursor)
+        return cls([ServiceResponse.of(account_id, entry) for entry in page.items], page.next_cursor)
 
 
 class ServiceCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,10 +20,10 @@ from api.storms import StormLog
 from counters.logs import request_id
 
 _AHEAD_BYTES_MAX: Final = 65_536
-"""So much of further requests is read while one is being answered."""
+"""Bytes of further requests that are read while one is being answered."""
 
 _SURPLUS: Final = 256
-"""Connections beyond the bound that are told so. Beyond those, they are only closed."""
+"""Connections beyond the bound that get an answer. Further ones are only closed."""
 
 _LINGER_S: Final = 2.0
 """Time for a client to read the last answer and to close the connection."""
@@ -57,7 +57,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connection(FramedProtocol):
-    """Keeps the times, answers, and refuses in the application's place what cannot be answered."""
+    """One connection: keeps its times, lets the application answer, and itself refuses bad or late requests."""
 
     bounds: ClassVar[Bounds] = Bounds()
     transport: GatheredTransport
@@ -94,7 +94,7 @@ class Connection(FramedProtocol):
             self._refuse(ProblemKind.TOO_MANY_CONNECTIONS, "Too many connections are open.")
 
     def data_received(self, data: bytes) -> None:
-        """Take what came in; hand it on as far as a request is complete and the one before it is answered."""
+        """Take bytes; hand on a request when it is complete and the one before it is answered."""
         if self._phase == END:
             self._linger(len(data))
             return
@@ -107,7 +107,7 @@ class Connection(FramedProtocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as in asyncio
-        """Note that the client sends nothing more, and keep the connection for what is still to be answered on it."""
+        """Note that the client sends nothing more. The connection stays until its requests are answered."""
         self._has_ended = True
         return self._phase == ANSWER
 
@@ -139,7 +139,7 @@ class Connection(FramedProtocol):
     # What the server calls
 
     def look_at_the_time(self, now: float) -> None:
-        """End what takes too long; to be called about once a second, with the loop's time."""
+        """End the connection if something takes too long; called about once a second with the loop's time."""
         if now >= self._write_due:
             self.transport.abort()
         elif now < self._due:

@@ -1,4 +1,4 @@
-"""What the server says by itself about a request: its id, and problems that the application does not know of."""
+"""The server's own part in a request: its id, and problems that the application does not know of."""
 
 import re
 from http import HTTPStatus

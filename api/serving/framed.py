@@ -26,7 +26,7 @@ from api.serving.framing import (
 
 # What a connection is at. No enumeration, as looking up one member takes a fifth of a microsecond.
 HEAD: Final = 0
-"""Nothing is here of the next request, or a part of its head."""
+"""The next request has not begun, or a part of its head is here."""
 
 BODY: Final = 1
 """A head was parsed, its body is not complete."""
@@ -57,8 +57,8 @@ class FramedProtocol(HttpToolsProtocol):
     """uvicorn's own, with a guard in front of its parser.
 
     The parser gets one message at a time, in pieces that end where the message can end (``Inbox``). The application
-    starts when the message is complete, and when the parser has found one request in it and no more. So what the guard
-    and the parser should ever understand differently is refused, and never runs as a request.
+    starts when the message is complete and the parser has found exactly one request in it. So a message that the guard
+    and the parser understand differently is refused, and never runs as a request.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How much of what a client sent may go to the HTTP parser at a time, and what must never get there.
+"""The bytes that the HTTP parser may get at a time, and the ones it must never get.
 
 The parser (llhttp) keeps heads of any size, starts the next request by itself, and takes a request that offers an
 upgrade for one without a body. So it gets the bytes in pieces: each ends where a message can end, and has one head at
@@ -98,7 +98,7 @@ class Inbox:
         return self._take_until(end + 4)
 
     def take(self, size: int) -> bytes:
-        """Take so many bytes, or what there is of them."""
+        """Take this many bytes, or all when there are fewer."""
         return self._take_until(min(self._start + size, len(self.buffer)))
 
     def take_line(self) -> bytes:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import Final
 
-from api.settings import SettingsError, load_settings
+from api.settings import ApiSettingsError, load_settings
 
 _TIMEOUT_S: Final = 2.0
 
@@ -21,7 +21,7 @@ def main() -> int:
     try:
         settings = load_settings(os.environ)
         status = _read_status(_caller_address(settings.host), settings.port, path)
-    except (OSError, HTTPException, SettingsError) as error:
+    except (OSError, HTTPException, ApiSettingsError) as error:
         sys.stderr.write(f"{path}: {error!r}\n")
         return 1
     if status != HTTPStatus.OK:

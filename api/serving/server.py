@@ -15,8 +15,9 @@ import uvicorn
 from litestar import Litestar
 
 from api.serving.connections import Bounds, Connection
-from api.settings import Settings, SettingsError
+from api.settings import ApiSettings, ApiSettingsError
 from counters.engine import Engine, EngineSettings
+from counters.healing.healer import HealingSettings
 from counters.stores.port import Store
 
 logger = logging.getLogger(__name__)
@@ -41,24 +42,25 @@ _GC_THRESHOLD: Final = 10_000
 """New objects between two collections, not 700: looking at the young ones took 2 percent of a busy process's time."""
 
 
-def make_engine(store: Store, settings: Settings) -> Engine:
+def make_engine(store: Store, settings: ApiSettings) -> Engine:
     """Return the process's engine, with the real clock and randomness that the system seeds."""
     engine_settings = EngineSettings(
         deadline_s=settings.deadline_s,
         services_slots=settings.services_slots,
+        healing=HealingSettings(heal_after_s=settings.heal_after_s),
     )
     # For ids and jitter, not for secrets; the system's own randomness costs a call to it for each id.
     random = Random()  # noqa: S311
     return Engine(store, clock=lambda: time.time_ns() // 1_000_000, random=random, settings=engine_settings)
 
 
-async def serve(app: Litestar, settings: Settings) -> None:
+async def serve(app: Litestar, settings: ApiSettings) -> None:
     """Serve until SIGTERM or SIGINT; then stop accepting, finish the requests in flight and run the app's shutdown.
 
     Ends the program with exit code 0, after the callers' context managers are closed.
 
     Raises:
-        SettingsError: The system does not let this process open so many connections.
+        ApiSettingsError: The operating system does not let this process open enough connections.
     """
     allow_files(settings.max_connections)
 
@@ -86,7 +88,7 @@ async def serve(app: Litestar, settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's own, but for the times that its connections keep and for how it stops.
+    """uvicorn's server, with our bounds on connections and our way to stop.
 
     uvicorn closes every connection that is idle when it begins to stop. A client that sends its next request at that
     moment finds the connection closed, and cannot know whether the request was carried out. So for a moment each
@@ -142,22 +144,22 @@ class Server(uvicorn.Server):
 
 
 def allow_files(connections: int) -> None:
-    """Let this process open a file for each of so many connections; without one, it could not even refuse.
+    """Let this process open a file for each connection of this number; without one, it could not even refuse.
 
     Raises:
-        SettingsError: The system does not let it.
+        ApiSettingsError: The system does not let it.
     """
     needed = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         reason = f"must be at most {hard - _OTHER_FILES}, not {connections}, or this process must be allowed more files"
-        raise SettingsError("MAX_CONNECTIONS", f"{reason} than {hard} (ulimit -n)")
+        raise ApiSettingsError("MAX_CONNECTIONS", f"{reason} than {hard} (ulimit -n)")
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _spare_the_garbage_collector() -> None:
-    """Take what was loaded until now, which is the most and stays, out of every later collection.
+    """Keep the objects that exist now out of later garbage collections: most of them stay for good.
 
     Going through all of it held up every request under way for 40 ms, more than once a second under load.
     """

@@ -1,12 +1,18 @@
 """Healing: recount the ledger and set the counters to it, safely (``docs/design/engine.md``, section 7).
 
-A recount is no snapshot: entries come and go while it reads. It is safe all the same, because
+A recount is no snapshot: entries come and go while it reads. For a counter that nobody uses it is safe all the same,
+because
 
 - it starts only when the counter is *quiet*: untouched for longer than any operation lives, so that every reservation
   has become an entry or never will;
 - it is written only if the counter's revision is the one from before the recount, so no reservation was made meanwhile;
-- it starts a new epoch, and a release is dropped unless its entry was deleted under the current one. Such an entry's
-  delete was either seen by the recount, or makes ``best_effort`` too high, which the next healing repairs.
+- it starts a new epoch, and a release of what the recount counted is dropped if its entry was deleted under an earlier
+  one. Such an entry's delete was either seen by the recount, or makes ``best_effort`` too high, which the next healing
+  repairs.
+
+A strict counter in use gets a *cut* instead, which divides what is reserved into two generations. Some time after the
+cut, nothing that was reserved before it can still become an entry. So the entries of before the cut only get fewer
+while they are counted. What was reserved before it and is no entry goes; what was reserved after it is not touched.
 
 Comparing a count taken in passing with a mark before and after is the idea of DBLog's watermarks (Andreakis and
 Papapanagiotou, 2020); convergence from any state is Dijkstra's self-stabilisation (CACM 17(11), 1974).
@@ -23,7 +29,7 @@ from counters.damage import DamagedCounter, missing_counter, repaired
 from counters.errors import AccountNotFoundError, CounterBusyError, CounterDamagedError, CounterNotFoundError
 from counters.healing.recount import Recount, Recounter
 from counters.keys import SERVICES, CounterKey
-from counters.model import Change, Changed, Counter, Enforcement, Healing
+from counters.model import Change, Changed, Counter, Cut, CutHealing, Enforcement, Healing, Refused
 from counters.retry import repeat
 from counters.stores.port import Store
 from counters.values.ids import Clock, check_counter_name, check_id
@@ -32,6 +38,10 @@ _NO_SLOTS: Final = (
     "Nor can its slots be found, as some entries are where no number of slots puts them: set slots to what it was."
 )
 
+_FENCE_BEFORE_MS: Final = 7500
+"""How long before a recount the fence of ``eventual`` stands, in milliseconds. The stream tells times to the second and
+by another clock; and nothing was written for so long, as the shortest quiet is twice that."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,19 +49,24 @@ class HealingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """When healing is safe.
 
     Attributes:
-        quiet_s: A counter untouched for so long has no reservation in flight, in seconds: more than the longest
-            deadline of an operation in any process, the time a request may be under way and the difference of the
-            processes' clocks together. So it is no matter of one process, and nothing that an operator may choose.
-        settled_s: After so long untouched the stream's records have surely been settled, unless some were lost, so
-            ``eventual`` may be set too, in seconds.
+        heal_after_s: Seconds without a touch after which nothing that was reserved can become an entry any more. So
+            long after a cut this is so of what was reserved before it. It is more than the longest deadline of an
+            operation, the longest way of a request and the difference of two clocks together.
+        tightens_s: The same for what hybrid let in, before a counter that was hybrid becomes strict.
+        settled_s: Seconds without a touch after which the stream's records have been settled, unless some were lost. So
+            ``eventual`` may be set too.
+        recounted_s: Seconds after which a counter that was changed since its last healing is recounted, although its
+            two counts are equal: both may be wrong by the same amount.
     """
 
-    quiet_s: float = 15.0
+    heal_after_s: float = 15.0
+    tightens_s: float = 30.0
     settled_s: float = 900.0
+    recounted_s: float = 86_400.0
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look at a counter found.
+    """The findings about one counter.
 
     Attributes:
         before: The counter before the recount.
@@ -84,14 +99,17 @@ class Healer:
         self._settings = settings
 
     @property
-    def quiet_s(self) -> float:
-        """How long a counter has to be untouched before it can be healed, in seconds."""
-        return self._settings.quiet_s
+    def heal_after_s(self) -> float:
+        """How long a counter has to be untouched before it can be healed as a whole, in seconds."""
+        return self._settings.heal_after_s
 
     def is_over(self, counter: Counter) -> bool:
-        """Tell whether a counter was closed so long ago that no entry that was let in before can still be written."""
-        closed_at_ms = counter.closed_at_ms
-        return closed_at_ms is not None and self._clock() - closed_at_ms >= self._ends_s(counter) * 1000
+        """Tell whether a closed counter can get no more entries: every create from before its closing has ended.
+
+        Hybrid lanes make it twice as long: they admit by a sight that may be old.
+        """
+        ends_s = self._settings.heal_after_s * (1 if counter.enforcement is Enforcement.STRICT else 2)
+        return counter.closed_at_ms is not None and self._clock() - counter.closed_at_ms >= ends_s * 1000
 
     def is_quiet(self, counter: Counter) -> bool:
         """Tell whether a counter has been untouched for long enough."""
@@ -100,37 +118,53 @@ class Healer:
     def quiet_in_s(self, counter: Counter) -> float:
         """Return how long it takes until a counter is quiet if nobody touches it, in seconds; negative after that."""
         is_tightening = counter.enforcement is Enforcement.TIGHTENING
-        quiet_s = self._ends_s(counter) if is_tightening else self._settings.quiet_s
+        quiet_s = self._settings.tightens_s if is_tightening else self._settings.heal_after_s
         return quiet_s - self._untouched_ms(counter) / 1000
 
-    def _ends_s(self, counter: Counter) -> float:
-        """Return how long after a change of its terms the last entry that was let in before may come, in seconds.
-
-        Twice as long where hybrid lanes may have been at work: they may let creates in by a look that is as old as
-        half of the quiet.
-        """
-        return self._settings.quiet_s * (1 if counter.enforcement is Enforcement.STRICT else 2)
-
     def needs_healing(self, counter: Counter) -> bool:
-        """Tell whether healing a counter now is safe and could change it.
+        """Tell whether a step of healing a counter is safe now, and could change the counter.
 
-        It is tightening; or the two counters differ, and either ``best_effort`` was not verified since it or
-        ``eventual`` last changed, or ``eventual`` can be set as well. A settlement after a healing may be of a delete
-        that the recount missed.
+        True for a tightening counter that is quiet. Also true when the two counters differ, and the counter is strict
+        and in use; or it is quiet, and either ``best_effort`` or ``eventual`` has changed since the last healing, or
+        ``eventual`` can be set now. (A settlement after a healing may belong to a delete that the recount missed.)
         """
         is_tightening = counter.enforcement is Enforcement.TIGHTENING
         if counter.drift == 0 and not is_tightening:
             return False
         if not self.is_quiet(counter):
-            return self._is_touched_in_future(counter.touched_at_ms)
-        if is_tightening:
+            return self._is_touched_in_future(counter.touched_at_ms) or self._can_go_on(counter)
+        return is_tightening or not self._is_verified(counter) or self._is_settled(counter)
+
+    def is_due(self, counter: Counter) -> bool:
+        """Tell whether a sweep should heal a counter: it needs it, or changed and was not recounted for a day.
+
+        Both counts may be wrong by the same amount, which only a recount finds.
+        """
+        if self.needs_healing(counter):
             return True
+        is_as_made = not counter.revision and counter.settled_at_ms is None
+        if is_as_made or self._clock() - (counter.healed_at_ms or 0) < self._settings.recounted_s * 1000:
+            return False
+        return not self._is_verified(counter) if self.is_quiet(counter) else self._can_go_on(counter)
+
+    def _is_verified(self, counter: Counter) -> bool:
+        """Tell whether nothing was changed since the last healing."""
         settled_since = (counter.settled_at_ms or -1) >= (counter.healed_at_ms or 0)
-        verified = counter.healed_revision == counter.revision and not settled_since
-        return not verified or self._is_settled(counter)
+        return counter.healed_revision == counter.revision and not settled_since
+
+    def _can_go_on(self, counter: Counter) -> bool:
+        """Tell whether the healing of a counter in use can begin, or has waited for long enough since its cut."""
+        cut = counter.cut
+        is_step_due = cut is None or cut.seen_at_ms is None or self._left_s(cut) <= 0
+        return counter.enforcement is Enforcement.STRICT and is_step_due
+
+    def _left_s(self, cut: Cut) -> float:
+        """Return how long it takes until nothing of before a cut can become an entry, in seconds."""
+        seen_at_ms = self._clock() if cut.seen_at_ms is None else cut.seen_at_ms
+        return self._settings.heal_after_s - (self._clock() - seen_at_ms) / 1000
 
     async def diagnose(self, key: CounterKey) -> Diagnosis:
-        """Recount a counter and change nothing; while it is in use, the total may be of no one instant.
+        """Recount a counter and change nothing. While the counter is in use, the total may mix several instants.
 
         Raises:
             InvalidInputError: An id or a name that cannot be part of a key.
@@ -155,19 +189,20 @@ class Healer:
     async def heal(self, key: CounterKey, *, reset_eventual: bool = False) -> Diagnosis:
         """Set ``best_effort`` to the ledger's total, which makes a tightening counter strict.
 
-        Raises what ``diagnose`` does, and more.
+        Raises what ``diagnose`` does, and more. For a strict counter in use it takes two calls: the first one makes a
+        cut, and one that comes late enough recounts what was there before the cut.
 
-        ``eventual`` is set too when the counter has been untouched for long, or when asked for. Stream records that
-        the recount has seen are then not settled any more, so that being early counts nothing twice.
+        ``eventual`` is set too when the counter has been untouched for long, or when the caller asks for it. Stream
+        records of entries that the recount saw are not settled after that, so nothing counts twice.
 
         Args:
             key: The counter.
             reset_eventual: Set ``eventual`` although records may still be on their way.
 
         Raises:
-            CounterBusyError: The counter is in use, so that a recount proves nothing; try again later.
-            CounterDamagedError: Something of the counter cannot be read, so that it needs a repair.
-            StoreError: The one write failed, and nobody may know whether it was applied; trying again is safe.
+            CounterBusyError: The counter is in use, so that a recount proves nothing yet; try again later.
+            CounterDamagedError: A part of the counter cannot be read. It needs a repair.
+            StoreError: The one write failed, or may have been applied unanswered. Trying again is safe.
         """
         before = await self._read(key)
         if self._is_touched_in_future(before.touched_at_ms):
@@ -175,8 +210,10 @@ class Healer:
             await self._store.change_counter(
                 key, Change(delta=0, admits=False, limit=None, epoch=None, at_ms=self._clock())
             )
-            raise CounterBusyError(self._settings.quiet_s)
+            raise CounterBusyError(self._settings.heal_after_s)
         if not self.is_quiet(before):
+            if before.enforcement is Enforcement.STRICT and not reset_eventual:
+                return await self._heal_in_use(before)
             raise CounterBusyError(self.quiet_in_s(before))
         counted_from_ms = self._counted_from_ms() if reset_eventual or self._is_settled(before) else None
         recount = await self._recounter.count(key, before.slots)
@@ -188,12 +225,47 @@ class Healer:
             settled_at_ms=before.settled_at_ms,
             tightened_version=before.terms_version if before.enforcement is Enforcement.TIGHTENING else None,
         )
-        # Not repeated: after an unknown outcome the revision tells nothing, and the next look starts afresh.
-        outcome = await self._store.heal_counter(key, healing)
-        if not isinstance(outcome, Changed):
-            raise CounterBusyError(self._settings.quiet_s)
+        # Not repeated: after an unknown outcome the revision proves nothing. The next healing starts afresh.
+        after = self._applied(await self._store.heal_counter(key, healing))
+        if counted_from_ms is None:
+            after = after.with_exact_of(before)
         self._tell("counter.healed", before, recount)
-        return _healed(before, recount, outcome.counter)
+        return _healed(before, recount, after)
+
+    async def _heal_in_use(self, before: Counter) -> Diagnosis:
+        """Take the next step towards healing a strict counter in use.
+
+        None of its writes is repeated. After an unknown outcome the next healing finds out what there is.
+        """
+        key = before.key
+        if before.cut is None:
+            before = self._applied(await self._store.cut_counter(key, before.epoch))
+        if before.cut is not None and before.cut.seen_at_ms is None:
+            # The wait begins now: the request of the cut may have been under way for long.
+            noted = await self._store.note_cut_seen(key, before.epoch, self._clock())
+            before = self._applied(noted)
+        cut = before.cut
+        if cut is None or self._left_s(cut) > 0:
+            raise CounterBusyError(self._settings.heal_after_s if cut is None else self._left_s(cut))
+        recount = await self._recounter.count(key, before.slots, up_to=cut.revision)
+        now = await self._read(key)
+        if now.epoch != before.epoch or now.cut is None:
+            raise CounterBusyError(self._settings.heal_after_s)
+        if recount.total > now.cut.amount != cut.amount:
+            # More was read than there is: some of it was deleted after it was read. The next recount may have less.
+            raise CounterBusyError(self._settings.heal_after_s)
+        healing = CutHealing(total=recount.total, amount=now.cut.amount, epoch=before.epoch, at_ms=self._clock())
+        after = self._applied(await self._store.heal_cut(key, healing)).with_exact_of(now)
+        # What came after the cut is not in the recount, and is counted as it stands.
+        whole = msgspec.structs.replace(recount, total=recount.total + now.best_effort - now.cut.amount)
+        self._tell("counter.healed", now, whole)
+        return _healed(now, whole, after)
+
+    def _applied(self, outcome: Changed | Refused) -> Counter:
+        """Return the counter as a write left it; raises ``CounterBusyError`` when the write was refused."""
+        if isinstance(outcome, Changed):
+            return outcome.counter
+        raise CounterBusyError(self._settings.heal_after_s)
 
     async def repair(self, damaged: DamagedCounter) -> Diagnosis:
         """Put a counter that can be read in the place of a damaged one.
@@ -206,22 +278,29 @@ class Healer:
             CounterBusyError: The counter is in use, or nobody can tell, or it was changed meanwhile; try again later.
             CounterDamagedError: The number of slots cannot be found.
             OverloadedError: The store did not answer in time.
-            StoreError: The one write failed, and nobody may know whether it was applied; trying again is safe.
+            StoreError: The one write failed, or may have been applied unanswered. Trying again is safe.
         """
         touched_at_ms = damaged.touched_at_ms
         if touched_at_ms is None or self._is_touched_in_future(touched_at_ms):
-            # It may be in use, for all that can be read. From now on it will tell when it is quiet.
+            # It may be in use: its own time cannot be read. From now on its time is known.
             touched = msgspec.structs.replace(damaged.readable, touched_at_ms=self._clock())
             await self._store.touch_damaged_counter(damaged, touched.touched_at_ms)
-            raise CounterBusyError(self.quiet_in_s(touched))
-        if not self.is_quiet(damaged.readable):
-            raise CounterBusyError(self.quiet_in_s(damaged.readable))
+            raise CounterBusyError(self._repairable_in_s(touched))
+        if self._repairable_in_s(damaged.readable) > 0:
+            raise CounterBusyError(self._repairable_in_s(damaged.readable))
         recount, after = await self._plan_repair(damaged)
         # Not repeated: after an unknown outcome the next look finds the counter repaired, or still damaged.
         if not await self._store.repair_counter(damaged, after):
-            raise CounterBusyError(self._settings.quiet_s)
+            raise CounterBusyError(self._settings.heal_after_s)
         self._tell("counter.repaired", damaged, recount, unreadable=damaged.unreadable, limit=after.limit)
         return _healed(damaged, recount, after, repair=after)
+
+    def _repairable_in_s(self, counter: Counter) -> float:
+        """Return how long it takes until a damaged counter is quiet, in seconds.
+
+        One whose enforcement is lost may have been hybrid.
+        """
+        return max(self.quiet_in_s(counter), self._settings.heal_after_s - self._untouched_ms(counter) / 1000)
 
     async def _plan_repair(self, damaged: DamagedCounter) -> tuple[Recount, Counter]:
         counted_from_ms = self._counted_from_ms()
@@ -245,16 +324,15 @@ class Healer:
         return self._clock() - counter.touched_at_ms
 
     def _is_touched_in_future(self, touched_at_ms: int) -> bool:
-        """Tell whether a counter was touched further ahead than clocks may differ: then a hand wrote the time."""
-        return touched_at_ms - self._clock() > self._settings.quiet_s * 1000
+        """Tell whether the time of the last touch is further ahead than clocks may differ. Then a person wrote it."""
+        return touched_at_ms - self._clock() > self._settings.heal_after_s * 1000
 
     def _is_settled(self, counter: Counter) -> bool:
         return self._untouched_ms(counter) >= self._settings.settled_s * 1000
 
     def _counted_from_ms(self) -> int:
-        """Return a time in the quiet before the recount: what is older was seen by it, what is newer was not."""
-        # The stream tells times to the second and by another clock, so the fence stands in the middle of the quiet.
-        return self._clock() - int(self._settings.quiet_s * 500)
+        """Return a time in the quiet before the recount. The recount saw everything older, and nothing newer."""
+        return self._clock() - _FENCE_BEFORE_MS
 
     async def _read(self, key: CounterKey) -> Counter:
         check_id("account_id", key.account_id)

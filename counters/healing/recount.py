@@ -22,7 +22,7 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
     """What a recount found; while the counter is in use, it may be of no one instant.
 
     Attributes:
-        total: The ledger's total.
+        total: The total of the entries that were to be counted.
         unreadable: Entries of which something cannot be read. They are in the total.
         slots: The least number of slots with which every entry is in its own slot; None when there is no such number.
     """
@@ -35,13 +35,16 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
 class _Found:
     """A recount under way."""
 
-    def __init__(self, slots: int | None) -> None:
+    def __init__(self, slots: int | None, up_to: int | None) -> None:
         self.total = 0
+        self._up_to = up_to
         self.unreadable = 0
         self.are_slots_known = slots is not None
         self.slots = {slots} if slots is not None else set(range(1, SLOTS_MAX + 1))
 
     def add(self, slot: int, entries: Sequence[Entry]) -> None:
+        if self._up_to is not None:
+            entries = [entry for entry in entries if entry.revision <= self._up_to]
         self.total += sum(entry.amount for entry in entries)
         self.unreadable += sum(isinstance(entry, DamagedEntry) for entry in entries)
         if not self.are_slots_known:
@@ -56,17 +59,18 @@ class Recounter:
         self._random = random
         self._deadline_s = deadline_s
 
-    async def count(self, key: CounterKey, slots: int | None) -> Recount:
+    async def count(self, key: CounterKey, slots: int | None, up_to: int | None = None) -> Recount:
         """Recount a counter.
 
         Args:
             key: The counter.
             slots: Partitions of its ledger; None to look into all that there can be and find the number.
+            up_to: Count only the entries that were reserved up to this revision; None for all.
 
         Raises:
             OverloadedError: The store did not answer in time.
         """
-        found = _Found(slots)
+        found = _Found(slots, up_to)
         await asyncio.gather(*(self._add_slot(found, key, slot) for slot in range(slots or SLOTS_MAX)))
         return Recount(total=found.total, unreadable=found.unreadable, slots=min(found.slots, default=None))
 

@@ -59,7 +59,7 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
         drift: Total of how far each counter's two counts were apart, whichever was ahead.
         drifted: Counters whose two counts differed. Those not counted below are in use, or were verified since.
         drifted_quiet: Those of them that nobody had used for a while, so that use does not explain it.
-        healed: Drifted counters that were recounted and set.
+        healed: Counters that were recounted and set: drifted ones, and those that were not recounted for a day.
         damaged: Counters that could not be read. The log names each.
         repaired: Damaged counters that were recounted and set. Those that lost their limit or their enforcement are
             left to a person.
@@ -198,7 +198,7 @@ class Sweeper:
                 closed += [id_] if self._healer.is_over(counter) else []
             elif counter is not None:
                 progress.add(counter, quiet=self._healer.is_quiet(counter))
-                sick += [counter] if self._healer.needs_healing(counter) else []
+                sick += [counter] if self._healer.is_due(counter) else []
         progress.outcomes += await self._heal(sick)
         await self._end_deletions(closed)
 
@@ -219,7 +219,10 @@ class Sweeper:
         for counter, outcome in zip(sick, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 fields = {**counter.key._asdict(), "reason": repr(outcome)}
-                logger.warning("counter.not_healed", extra={"fields": fields})
+                # One that is in use waits for a later sweep, which is no trouble.
+                is_trouble = not isinstance(outcome, CounterBusyError | NotFoundError)
+                level = logging.WARNING if is_trouble else logging.INFO
+                logger.log(level, "counter.not_healed", extra={"fields": fields})
         return outcomes
 
     async def _end_deletions(self, account_ids: Sequence[str]) -> None:

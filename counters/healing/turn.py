@@ -1,4 +1,4 @@
-"""Turns: of the processes that would do the same work, one does it (``docs/design/engine.md``, section 7)."""
+"""Turns: one process at a time does a kind of work that several could do (``docs/design/engine.md``, section 7)."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from counters.stores.port import Store
 from counters.values.ids import Clock, new_nonce
 
 TURN_S: Final = 60.0
-"""How long a turn lasts after it was last renewed; the turn of a process that died ends so."""
+"""How long a turn lasts without a renewal. So the turn of a dead process ends."""
 
 _RENEWED_EVERY_S: Final = TURN_S / 3
 
@@ -43,7 +43,7 @@ class Turn:
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[bool]:
-        """Hold the turn while the body runs; the value tells whether we have it. When another has it, do nothing.
+        """Hold the turn while the body runs. The value is False when another process has it; then do nothing.
 
         Raises:
             OverloadedError: The store did not answer in time.

@@ -13,9 +13,9 @@ def admit(counter: Counter, amounts: Sequence[int], in_use: int) -> list[bool]:
     """Decide a batch in arrival order: True where the amount fits.
 
     Args:
-        counter: The counter as last seen. Whether that is still so is for the store's condition to find out.
-        amounts: What each caller asks for, positive, in order of arrival.
-        in_use: What the limit is compared with: the counter's value with everything that is not in it yet.
+        counter: The counter as last seen. The store's condition finds out whether it still is so.
+        amounts: The amount that each caller asks for, positive, in order of arrival.
+        in_use: The counter's value with everything that is not in it yet. The limit is compared with it.
     """
     if counter.enforcement is Enforcement.TIGHTENING:
         return [False] * len(amounts)

@@ -1,8 +1,8 @@
 """A lane's lease: reservations made ahead of the creates that will use them (``docs/design/engine.md``, section 4).
 
 On a counter in heavy use a flush would delay every create, and write the counter's item once for every few. With a
-lease most creates wait for the write of their entry only, and the item is written about ten times a second, however
-fast the ledger grows. As ever, what is in doubt is counted: a lease is in ``best_effort`` until it is given back.
+lease most creates wait for the write of their entry only. The item is then written about ten times a second, at any
+speed of the ledger. What is in doubt is counted here too: a lease is in ``best_effort`` until it is given back.
 
 It is escrow (O'Neil, ACM TODS 11(4), 1986) with an end: small beside the room that is left, and given back soon.
 """
@@ -14,6 +14,7 @@ import msgspec
 
 from counters.lanes.backlog import BATCH_MAX
 from counters.lanes.pacing import Recent
+from counters.lanes.queue import Queue
 from counters.lanes.tickets import Adjustment
 from counters.model import Counter
 
@@ -25,8 +26,8 @@ class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         lasts_s: How long a lease may be used after its flush was sent, in seconds, and for how long it should suffice.
             With an operation's deadline added it must be shorter than the quiet that healing waits for.
         size_min: The smallest worth having.
-        part_of_room: A lease takes at most one part in so many of the room, so that hardly anybody finds a counter full
-            because of it: the other parts would have to be used up before it is given back.
+        part_of_room: A lease takes at most the room divided by this. A caller is refused because of a lease only when
+            the rest of the room is used up before the lease is given back.
     """
 
     lasts_s: float = 0.1
@@ -37,6 +38,7 @@ class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
 class _Lot(NamedTuple):
     counter: Counter
     until: float
+    end: asyncio.TimerHandle
 
 
 class Lease:
@@ -46,18 +48,19 @@ class Lease:
         size: Their sum.
     """
 
-    def __init__(self, settings: LeaseSettings) -> None:
+    def __init__(self, queue: Queue, settings: LeaseSettings) -> None:
+        self._queue = queue
         self._settings = settings
         self._demand = Recent()
         self._lot: _Lot | None = None
         self.size = 0
 
     def observe(self, amount: int) -> None:
-        """Take in how much was let in just now: the demand, from which follows how much to take."""
+        """Add an amount that was let in just now. The demand decides how large the next lease is."""
         self._demand.observe(asyncio.get_running_loop().time(), amount)
 
     def restrain(self) -> None:
-        """Forget the demand, so that what is not answered is not much, however often it is repeated."""
+        """Forget the demand: a flush whose answer was lost may be repeated, and each try may reserve."""
         self._demand = Recent()
 
     def wanted(self, counter: Counter, in_use: int) -> int:
@@ -73,8 +76,8 @@ class Lease:
             size = min(size, (counter.limit - in_use) // self._settings.part_of_room)
         return size if size >= self._settings.size_min else 0
 
-    def grant(self, counter: Counter, size: int, sent_at: float) -> float:
-        """Keep what a flush reserved; what was kept before must have been given back.
+    def grant(self, counter: Counter, size: int, sent_at: float) -> None:
+        """Keep what a flush reserved until its time is up; what was kept before must have been given back.
 
         The flush may have taken effect as soon as it was sent, and a healing that came since has dropped what it
         reserved. So the lease's time runs from the sending, however late the answer came.
@@ -83,32 +86,32 @@ class Lease:
             counter: As the flush left it: what is taken out later belongs to its epoch.
             size: How much.
             sent_at: Event loop time just before the flush was sent, in seconds.
-
-        Returns:
-            The event loop time, in seconds, until which it may be used.
         """
+        loop = asyncio.get_running_loop()
         until = sent_at + self._settings.lasts_s
-        if until <= asyncio.get_running_loop().time():
+        if until <= loop.time():
             # It is over already. While answers take that long, each lease would only be given back.
             self.restrain()
-        self._lot = _Lot(counter, until)
+        self._lot = _Lot(counter, until, loop.call_at(until, self.give_back))
         self.size = size
-        return until
 
     def draw(self, amount: int) -> Counter | None:
-        """Use so much for creates; return the counter as the lease's flush left it, or None when there is less."""
+        """Use this amount for creates; return the counter as the lease's flush left it, or None when less is left."""
         if self._lot is None or amount > self.size or asyncio.get_running_loop().time() >= self._lot.until:
             return None
         self.size -= amount
         return self._lot.counter
 
-    def give_back(self) -> list[Adjustment]:
-        """Empty the lease, and return the adjustment that releases what was left of it.
+    def give_back(self) -> None:
+        """Empty the lease, and queue the adjustment that releases what was left of it.
 
         It follows the ledger like a release: once at most, and not after a healing, which counted what there is.
         """
         if self._lot is None:
-            return []
-        counter, size = self._lot.counter, self.size
+            return
+        lot, size = self._lot, self.size
         self._lot, self.size = None, 0
-        return [Adjustment(-size, counter.epoch)] if size else []
+        # A timer that is left would keep the lane in memory until it rings.
+        lot.end.cancel()
+        if size:
+            self._queue.add(Adjustment({lot.counter.revision: -size}, lot.counter.epoch))

@@ -1,4 +1,4 @@
-"""How fast to send to what others send to as well."""
+"""Pacing of calls to a resource that other processes use too: rates, and AIMD."""
 
 import asyncio
 import math
@@ -8,11 +8,11 @@ from typing import Final
 from counters.retry import Backoff
 
 LATELY_S: Final = 1.0
-"""What "lately" means, in seconds."""
+"""The time over which rates are measured, in seconds. "Lately" means within it."""
 
 
 class Recent:
-    """An amount a second that follows what came in about the last second, older amounts fading (exponential decay).
+    """An amount a second, measured over about the last second by exponential decay.
 
     Attributes:
         per_s: The amount a second, as of the last one noted.
@@ -23,11 +23,11 @@ class Recent:
         self._noted_at = -math.inf
 
     def fades_to_per_s(self, now: float) -> float:
-        """Return the amount a second as of now (event loop time, in seconds), when nothing came since the last one."""
+        """Return the rate at this event loop time, in seconds, if nothing has come since the last amount."""
         return self.per_s * math.exp((self._noted_at - now) / LATELY_S)
 
     def observe(self, now: float, amount: int) -> None:
-        """Take in an amount that came now (event loop time, in seconds)."""
+        """Add an amount that came at this event loop time, in seconds."""
         self.per_s = self.fades_to_per_s(now) + amount / LATELY_S
         self._noted_at = now
 
@@ -35,14 +35,14 @@ class Recent:
 class Rate:
     """The rate for a ledger shared with an unknown number of senders: twice what it took lately, and a little more.
 
-    Twice, because a sender that sends only what is taken never learns that more would be. A little more, because it
-    brings the senders' shares closer: it is worth the most to the smallest. If the ledger took the same part from each
-    of n senders, D in all, a sender's share p would become D (2p + a) / (2D + na), whose only fixed point is D / n. In
-    fact a sender that sends more often finds more room.
+    Twice: a sender that sends no more than was taken never learns that the ledger takes more. A little more: a constant
+    helps the smallest sender most, so the shares come closer. If the ledger accepted the same part from each of n
+    senders, D in all, a share p would become D (2p + a) / (2D + na), and its only fixed point is D / n. In fact a
+    sender that sends more often finds more room.
     """
 
     _MORE_PER_S: Final = 40.0
-    """With 25 senders that is what a slot takes, once more."""
+    """The constant ``a``. With 25 senders it adds up to what a slot takes."""
 
     def __init__(self) -> None:
         self._taken = Recent()
@@ -50,7 +50,7 @@ class Rate:
         self._bound_since = math.inf
 
     def observe(self, now: float, taken: int, refused: int) -> None:
-        """Take in what became of the entries of a call."""
+        """Add the outcome of a call: how many writes were taken, and how many refused."""
         self._taken.observe(now, taken)
         if refused:
             if self.is_free(now):
@@ -65,20 +65,16 @@ class Rate:
         """True once the ledger has refused for long enough that the rate it takes is known."""
         return not self.is_free(now) and now - self._bound_since > LATELY_S / 2
 
-    def taken_in(self, seconds: float) -> float:
-        """Return how many entries may be taken in so many seconds, if it goes on as lately."""
-        return self._taken.per_s * seconds
-
-    def time_for_s(self, entries: int) -> float:
-        """Return how long this rate takes for so many entries, in seconds."""
-        return entries / (2 * self._taken.per_s + self._MORE_PER_S)
+    def pause_s(self) -> float:
+        """Return how long to wait from one write to the next at the rate of sending, in seconds."""
+        return 1 / (2 * self._taken.per_s + self._MORE_PER_S)
 
 
 class Pace:
     """AIMD pacing for a resource shared with an unknown number of senders.
 
-    It holds nothing up until a send is throttled. From then on sends are some time apart: further after each that was
-    throttled, closer after each that went well. So the senders come to share a limit evenly, and few sends are in vain
+    Nothing waits until a send is throttled. From then on there is a pause between sends. It grows after each throttled
+    send and shrinks after each success. So the senders come to share a limit evenly, and few sends are in vain
     (additive increase, multiplicative decrease: Chiu and Jain, Computer Networks 17, 1989).
 
     A send without an answer says nothing about other senders. It is repeated with growing waits (``Backoff``).
@@ -91,7 +87,7 @@ class Pace:
     _MOST_S: Final = 0.5
     _SLOWER: Final = 1.5
     _FASTER_PER_S: Final = 1.0
-    """Sends a second that are won by one that went well: from two a second back to a hundred takes four seconds."""
+    """Each success adds this many sends a second. From two sends a second back to a hundred takes four seconds."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -101,7 +97,7 @@ class Pace:
         self.next_at = -math.inf
 
     async def wait(self) -> None:
-        """Wait until the next send may start, and begin it. Only its outcome holds up the one after it."""
+        """Wait until the next send may start, then begin it."""
         loop = asyncio.get_running_loop()
         if self.next_at > loop.time():
             await asyncio.sleep(self.next_at - loop.time())
@@ -112,7 +108,7 @@ class Pace:
         self._began_at = self.next_at = now
 
     def succeed(self) -> None:
-        """Note that the send went well."""
+        """Shorten the pause: the send succeeded."""
         self._backoff = Backoff(self._random)
         self._interval_s /= 1 + self._FASTER_PER_S * self._interval_s
         if self._interval_s < self._LEAST_S:
@@ -120,10 +116,10 @@ class Pace:
         self.next_at = self._began_at + self._interval_s * self._random.uniform(0.5, 1.5)
 
     def slow_down(self) -> None:
-        """Note that the send was throttled. It may be repeated sooner than the next one, as it is late."""
+        """Lengthen the pause: the send was throttled. Its repeat may come within half of the pause, as it is late."""
         self._interval_s = min(self._MOST_S, max(self._LEAST_S, self._interval_s * self._SLOWER))
         self.next_at = self._began_at + self._random.uniform(0, self._interval_s / 2)
 
     def back_off(self) -> None:
-        """Note that the send got no answer."""
+        """Wait longer before the repeat: the send got no answer."""
         self.next_at = self._began_at + self._backoff.next_s()

@@ -1,13 +1,13 @@
-"""Planning a batch: what may be trusted, what fits, and what one write to the counter carries.
+"""The plan of a batch: which sight to trust, which creates fit, and what one write to the counter carries.
 
-Strict and hybrid enforcement are mirror images, and this is where they differ. Strict goes up ahead of the ledger and
-down behind it; hybrid goes down ahead of the ledger and up behind it. What goes ahead must count, so it is repeated
-after an unknown outcome. What follows must not count twice, so it is not repeated, and it is dropped when a healing
-came in between.
+Strict and hybrid enforcement are mirror images, and this is where they differ. Strict counts up before the ledger
+grows, and down after it shrinks. Hybrid counts down before the ledger shrinks, and up after it grows. A change that
+comes before must count, so it is repeated after an unknown outcome. A change that comes after must not count twice: it
+is not repeated, and it is dropped when a healing came in between.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from counters.lanes.admission import admit
 from counters.lanes.queue import Batch
@@ -16,21 +16,26 @@ from counters.lanes.view import View
 from counters.lanes.writer import Written
 from counters.model import Change, Counter, Enforcement
 
+_RELIED_ON_S: Final = 7.5
+"""Greatest age of a sight that hybrid relies on, in seconds: a quarter of the time that it takes to become strict."""
+
 
 class Plan(NamedTuple):
-    """What becomes of a batch.
+    """The plan of one batch.
 
     Attributes:
-        reserved: What one write to the counter reserves and adjusts; then its entries are written.
-        unreserved: What is written to the ledger first, and counted after that.
-        refused: Creates that do not fit.
+        reserved: The creates and adjustments of the one write to the counter. Their entries are written after it.
+        unreserved: The creates whose entries are written first and counted after that.
+        refused: Creates that do not fit by the sight itself. The counter was full at an instant after they arrived.
+        deferred: Creates that do not fit only if all goes as planned. The outcome of the write decides on them.
         outdated: Adjustments that must not be made any more.
-        in_use: The counter's value when all that was granted is counted.
+        in_use: The counter's value with everything that this plan grants.
     """
 
     reserved: Batch
     unreserved: Batch
     refused: Sequence[Ticket]
+    deferred: Sequence[Ticket]
     outdated: Sequence[Adjustment]
     in_use: int
 
@@ -40,106 +45,124 @@ class Planner:
 
     Args:
         view: What the lane last saw of its counter.
-        quiet_s: How long a counter is untouched before it is healed, in seconds.
-        full_for_s: See ``LaneSettings``.
+        sight_lasts_s: See ``LaneSettings``.
 
     Attributes:
         in_flight: Sum of the hybrid entries that are written, or being written, and not counted yet.
     """
 
-    def __init__(self, view: View, quiet_s: float, full_for_s: float) -> None:
+    def __init__(self, view: View, sight_lasts_s: float) -> None:
         self._view = view
-        self._quiet_s = quiet_s
-        self._full_for_s = full_for_s
+        self._sight_lasts_s = sight_lasts_s
         self.in_flight = 0
 
     def may_trust(self, seen: Counter, batch: Batch) -> bool:
-        """Tell whether the counter as it was seen last is enough to plan this batch with."""
-        if not batch.tickets or self._view.age_s < self._full_for_s:
+        """Tell whether the last sight of the counter is good enough to plan this batch."""
+        if not batch.tickets:
             return True
-        if seen.enforcement is not Enforcement.STRICT:
-            # Nothing checks the limit after us, so an old look must not admit; nor must it refuse for long.
+        if seen.enforcement is not Enforcement.STRICT and self._view.age_s >= self._sight_lasts_s:
+            # Nothing checks the limit after us, so an old sight must not admit.
             return False
-        return self._admits_all(seen, batch)
+        return self.admits_all(seen, batch) or self._saw_all(batch.tickets)
+
+    def _saw_all(self, tickets: Sequence[Ticket]) -> bool:
+        """Tell whether the last sight may refuse these creates: they had arrived when it was asked for."""
+        return max(ticket.arrived_at for ticket in tickets) <= self._view.asked_at
 
     def may_rely_on(self, seen: Counter, batch: Batch) -> bool:
-        """Tell whether a counter that cannot be read may be planned with as it was seen last.
+        """Tell whether the last sight will do while the counter cannot be read.
 
-        Hybrid callers prefer being let in by an old look to no answer; it is no reason to refuse. After half of the
-        quiet time the counter may be strict.
+        A hybrid caller prefers admission by an old sight to no answer. An old sight never refuses. After
+        a while the counter may be strict.
         """
-        is_hybrid = seen.enforcement is Enforcement.HYBRID and self._view.age_s <= self._quiet_s / 2
-        return is_hybrid and self._admits_all(seen, batch)
+        is_hybrid = seen.enforcement is Enforcement.HYBRID and self._view.age_s <= _RELIED_ON_S
+        return is_hybrid and self.admits_all(seen, batch)
 
-    def _admits_all(self, seen: Counter, batch: Batch) -> bool:
+    def admits_all(self, seen: Counter, batch: Batch) -> bool:
+        """Tell whether every create of a batch fits by this sight of the counter."""
         in_use = self._expected(seen, batch.adjustments)
         return all(admit(seen, [ticket.entry.amount for ticket in batch.tickets], in_use))
 
     def _expected(self, counter: Counter, adjustments: Sequence[Adjustment]) -> int:
-        """Return the counter's value once everything that this lane knows of is counted."""
+        """Return the counter's value with everything that this lane knows of."""
         if counter.enforcement is Enforcement.HYBRID:
-            # What was written is in flight, and an adjustment at the same time.
+            # A written entry is in flight and in an adjustment at the same time.
             return counter.value + self.in_flight + sum(one.delta - one.in_flight for one in adjustments)
         return counter.value + sum(one.delta for one in adjustments)
 
     def plan(self, counter: Counter, batch: Batch) -> Plan:
-        """Return what becomes of a batch, and hold as in flight what is written before it is counted."""
+        """Return the plan of a batch. Entries that are written before they are counted are in flight from now on."""
         outdated, adjustments = self._drop_outdated(counter, batch.adjustments)
         in_use = self._expected(counter, adjustments)
         granted: list[Ticket] = []
         refused: list[Ticket] = []
+        deferred: list[Ticket] = []
         decisions = admit(counter, [ticket.entry.amount for ticket in batch.tickets], in_use)
         for ticket, fits in zip(batch.tickets, decisions, strict=True):
             if fits:
                 granted.append(ticket)
                 in_use += ticket.entry.amount
+            elif counter.enforcement is Enforcement.STRICT and counter.has_room_for(ticket.entry.amount):
+                deferred.append(ticket)
             else:
                 refused.append(ticket)
         if counter.enforcement is not Enforcement.HYBRID:
-            return Plan(Batch(granted, adjustments), Batch([], []), refused, outdated, in_use)
+            return Plan(Batch(granted, adjustments), Batch([], []), refused, deferred, outdated, in_use)
         unreserved = Batch(granted, [])
         self.in_flight += unreserved.amount
-        return Plan(Batch([], adjustments), unreserved, refused, outdated, in_use)
+        return Plan(Batch([], adjustments), unreserved, refused, deferred, outdated, in_use)
 
     def _drop_outdated(
         self, counter: Counter, adjustments: Sequence[Adjustment]
     ) -> tuple[list[Adjustment], list[Adjustment]]:
         """Return the adjustments that must not be made any more, and the others.
 
-        The first follow a change of the ledger in an earlier epoch, or go ahead of one in a counter that was hybrid.
+        The first are of what a healing has counted since, or of a counter that was hybrid and is not any more.
         """
-        valid = {counter.epoch, None} if counter.enforcement is Enforcement.HYBRID else {counter.epoch}
-        outdated = [one for one in adjustments if one.epoch not in valid]
-        return outdated, [one for one in adjustments if one.epoch in valid]
+        outdated = [one for one in adjustments if _is_outdated(counter, one)]
+        return outdated, [one for one in adjustments if one not in outdated]
 
     def change(self, counter: Counter, batch: Batch, ahead: int, at_ms: int) -> Change:
         """Return the one write that carries a batch.
 
         Args:
             counter: As it was planned with.
-            batch: What is reserved and adjusted.
-            ahead: How much is reserved for creates that are yet to come.
+            batch: The creates to reserve for, and the adjustments to make.
+            ahead: The amount to reserve for later creates.
             at_ms: The time, milliseconds since the epoch.
         """
+        following = [one for one in batch.adjustments if one.epoch is not None]
         return Change(
             delta=batch.amount + ahead + sum(one.delta for one in batch.adjustments),
             admits=bool(batch.tickets),
             limit=counter.limit,
-            epoch=counter.epoch if any(one.epoch is not None for one in batch.adjustments) else None,
+            epoch=counter.epoch if following else None,
             enforcement=Enforcement.HYBRID if any(one.epoch is None for one in batch.adjustments) else None,
+            before_cut=sum(one.up_to(counter.cut.revision) for one in following) if counter.cut is not None else 0,
             at_ms=at_ms,
         )
 
     def after_write(self, counter: Counter, batch: Batch, written: Written, *, is_reserved: bool) -> Adjustment | None:
-        """Return what the counter owes the ledger after a write: a release, or an addition; None for nothing."""
+        """Return the adjustment that a write makes necessary: a release, or an addition; None for neither."""
         if is_reserved:
-            return Adjustment(-written.unused, counter.epoch) if written.unused else None
-        # In flight until they are counted: those that were stored, by the adjustment.
+            return Adjustment({counter.revision: -written.unused}, counter.epoch) if written.unused else None
+        # The stored ones stay in flight until the adjustment counts them.
         self.in_flight -= batch.amount - written.stored
-        return Adjustment(written.stored, counter.epoch, in_flight=written.stored) if written.stored else None
+        if not written.stored:
+            return None
+        return Adjustment({counter.revision: written.stored}, counter.epoch, in_flight=written.stored)
 
     def finish(self, adjustments: Sequence[Adjustment]) -> None:
-        """End adjustments that were made, or are not to be made."""
+        """End adjustments, made or dropped."""
         for adjustment in adjustments:
             adjustment.finish()
             self.in_flight -= adjustment.in_flight
+
+
+def _is_outdated(counter: Counter, adjustment: Adjustment) -> bool:
+    """Tell whether nothing is left to adjust. What a healing has counted since is left out."""
+    if adjustment.epoch is None:
+        return counter.enforcement is not Enforcement.HYBRID
+    if counter.healed_epoch is None or counter.healed_cut is None or adjustment.epoch >= counter.healed_epoch:
+        return False
+    return adjustment.drop_up_to(counter.healed_cut)

@@ -1,5 +1,6 @@
 """What waits in a lane for its next flush."""
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,6 +35,7 @@ class Queue:
 
     def __init__(self) -> None:
         self._tickets: deque[Ticket] = deque()
+        self._signal = asyncio.Event()
         self.adjustments: list[Adjustment] = []
 
     def __len__(self) -> int:
@@ -51,6 +53,16 @@ class Queue:
             self._tickets.append(waiting)
         else:
             self.adjustments.append(waiting)
+        self._signal.set()
+
+    async def wait(self) -> None:
+        """Wait until something is added, or until ``signal`` is called."""
+        self._signal.clear()
+        await self._signal.wait()
+
+    def signal(self) -> None:
+        """End the wait, although nothing was added."""
+        self._signal.set()
 
     def take_tickets(self, size_max: float, now: float) -> list[Ticket]:
         """Take the oldest creates, answering those that are late at this event loop time, in seconds."""
@@ -76,3 +88,4 @@ class Queue:
         """Put a batch back in front of what came later."""
         self._tickets.extendleft(reversed(batch.tickets))
         self.adjustments[:0] = batch.adjustments
+        self._signal.set()

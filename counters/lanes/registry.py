@@ -31,9 +31,9 @@ class Lanes:
         return len(self._lanes)
 
     @property
-    def look_lasts_s(self) -> float:
-        """How old a look may be by which a create is let in or refused without another, in seconds."""
-        return self._settings.full_for_s
+    def sight_lasts_s(self) -> float:
+        """The greatest age of a sight by which a hybrid create is let in, in seconds."""
+        return self._settings.sight_lasts_s
 
     def open(self, key: CounterKey) -> Lane:
         """Return the counter's lane, a new one if need be.
@@ -52,7 +52,7 @@ class Lanes:
         return lane
 
     def learn(self, counter: Counter) -> None:
-        """Let the counter's lane, if there is one, plan with what was seen of the counter just now."""
+        """Give a fresh sight of the counter to its lane, if there is one."""
         lane = self._lanes.get(counter.key)
         if lane is not None:
             lane.learn(counter)

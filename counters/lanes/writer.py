@@ -1,38 +1,35 @@
-"""Writing admitted entries to the ledger, 25 a call (``docs/design/engine.md``, section 4, step 2).
+"""Writing admitted entries to the ledger, a page a call (``docs/design/engine.md``, section 4, step 2).
 
 Each ticket leaves in one of three ways: its entry is durable; or it is proven that the entry was never written; or
 nobody knows. In strict mode a ticket comes with a reservation, which goes back only in the second case, as every doubt
 is resolved upward.
 
-A write is sent again only when it is proven that it was not applied. After an unknown outcome it may still be under
-way, and if a second one was answered and the entry deleted, the first would bring the entry back. So the writer looks
-for the entry instead.
+After an unknown outcome the same page is sent again until the answer is known. A page is stored only if its key is
+free, and it keeps its key when its entries are deleted. So of all tries at most one is applied, however late one comes.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
-from contextlib import suppress
 from random import Random
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from counters.errors import NotAppliedError, OutcomeUnknownError, OverloadedError, StoreRejectedError
-from counters.keys import CounterKey
-from counters.lanes.backlog import BATCH_MAX, Backlog
+from counters.errors import NotAppliedError, OutcomeUnknownError, StoreRejectedError
+from counters.keys import Ledger
+from counters.lanes.backlog import Backlog
+from counters.lanes.insert import Insert
+from counters.lanes.paging import fill_pages
 from counters.lanes.tickets import Ticket
 from counters.retry import Backoff
 from counters.stores.port import Store
-
-_DOUBT_S: Final = 1.0
-"""How long to look for an entry whose write was not answered. One that takes longer was most likely lost, and the
-caller may as well be told."""
+from counters.values.ids import Clock
 
 
 class Written(NamedTuple):
-    """What became of a batch's amounts; what is in neither sum is in doubt.
+    """The amounts of a batch after its write. An amount in neither sum is in doubt.
 
     Attributes:
-        stored: Sum of those whose entries are durable.
-        unused: Sum of those that were certainly not stored, or were there before.
+        stored: Sum of the durable entries.
+        unused: Sum of the entries that were certainly not stored, or were there before.
     """
 
     stored: int
@@ -40,126 +37,98 @@ class Written(NamedTuple):
 
     @classmethod
     def of(cls, tickets: Iterable[Ticket], unused: int = 0) -> "Written":
-        """Return what became of these tickets, whose writes are over."""
+        """Return the amounts of tickets whose writes are over."""
         return cls(stored=_sum(ticket for ticket in tickets if ticket.is_stored), unused=unused)
 
 
 class EntryWriter:
     """Writes a counter's entries until each ticket's deadline and answers the callers."""
 
-    def __init__(self, key: CounterKey, store: Store, random: Random) -> None:
-        self._key = key
+    def __init__(self, store: Store, clock: Clock, random: Random) -> None:
         self._store = store
         self._random = random
-        self._backlog = Backlog(key, store, random)
+        self._backlog = Backlog(store, clock, random)
         self._inserts_waiting = 0
-        self._slots = 1
 
     @property
     def backlog(self) -> int:
-        """How many entries wait because the ledger did not take them at once."""
+        """How many entries wait because the ledger refused them."""
         return self._backlog.size + self._inserts_waiting
 
     @property
     def is_saturated(self) -> bool:
-        """Whether the ledger took less than came for more than a moment."""
+        """Whether the ledger has refused entries for more than a moment."""
         return self._backlog.is_saturated
 
     def capacity(self, seconds: float) -> float:
-        """Return how many entries the ledger takes in so many seconds: no bound while it takes all that comes."""
+        """Return how many entries the ledger takes within these seconds: infinity while it refuses none."""
         return self._backlog.capacity(seconds)
 
-    async def write(self, slots: int, tickets: Sequence[Ticket]) -> Written:
+    async def write(self, ledger: Ledger, tickets: Sequence[Ticket]) -> Written:
         """Write the entries of admitted tickets and answer them.
 
         Args:
-            slots: Partitions of the ledger, the same at each call.
+            ledger: Where to write them, the same at each call.
             tickets: Whose entries to write.
         """
-        self._slots = slots
         fresh = [ticket for ticket in tickets if not ticket.has_own_id]
-        writes = [self._write_batch(fresh[start : start + BATCH_MAX]) for start in range(0, len(fresh), BATCH_MAX)]
-        writes += [self._insert(ticket) for ticket in tickets if ticket.has_own_id]
+        writes = [self._write_page(ledger, page) for page in fill_pages(ledger, fresh)]
+        writes += [self._insert(ledger, ticket) for ticket in tickets if ticket.has_own_id]
         return Written.of(tickets, await _sum_of_all(writes))
 
-    async def _write_batch(self, tickets: Sequence[Ticket]) -> int:
-        """Write entries under ids of ours; return the sum of what was certainly not stored."""
+    async def _write_page(self, ledger: Ledger, tickets: Sequence[Ticket]) -> int:
+        """Write entries under ids of ours; return the sum of the ones that were certainly not stored."""
         now = asyncio.get_running_loop().time()
         live = [ticket for ticket in tickets if not ticket.expire_if_late(now)]
         unused = _sum(tickets) - _sum(live)
         if not live:
             return unused
         try:
-            async with asyncio.timeout_at(min(ticket.deadline for ticket in live)):
-                left = await self._backlog.try_at_once(self._slots, live)
+            async with asyncio.timeout_at(max(ticket.deadline for ticket in live)):
+                is_stored = await self._backlog.try_at_once(ledger, live)
         except (OutcomeUnknownError, TimeoutError):
-            await asyncio.gather(*(self._look_for(ticket) for ticket in live))
+            await self._backlog.resolve(ledger, live)
             return unused
         except StoreRejectedError as error:
             return unused + _fail(live, error)
-        if left:
-            unused += await _sum_of_all([self._write_later(ticket) for ticket in left])
+        if not is_stored:
+            unused += await _sum_of_all([self._write_later(ledger, ticket) for ticket in live])
         return unused
 
-    async def _write_later(self, ticket: Ticket) -> int:
-        """Write an entry when its turn comes; return what was certainly not stored."""
+    async def _write_later(self, ledger: Ledger, ticket: Ticket) -> int:
+        """Write an entry when its turn comes; return its amount when it was certainly not stored, else 0."""
         try:
-            is_written = await self._backlog.write(ticket)
-        except OutcomeUnknownError:
-            await self._look_for(ticket)
-            return 0
+            is_unused = not await self._backlog.write(ledger, ticket)
         except StoreRejectedError as error:
             return _fail([ticket], error)
-        return 0 if is_written else ticket.entry.amount
+        return ticket.entry.amount if is_unused else 0
 
-    async def _insert(self, ticket: Ticket) -> int:
-        """Write an entry under the caller's own id, unless it is taken; return what was certainly not stored."""
+    async def _insert(self, ledger: Ledger, ticket: Ticket) -> int:
+        """Write an entry under the caller's own id, unless the id is taken; return what ``_write_later`` does."""
+        insert = Insert(self._store, ledger, ticket)
         backoff = Backoff(self._random)
         while not ticket.expire_if_late(asyncio.get_running_loop().time()):
             try:
-                async with asyncio.timeout_at(ticket.deadline):
-                    taken_by = await self._store.insert_entry(self._key, self._slots, ticket.entry)
+                is_over = await insert.send()
             except NotAppliedError:
-                self._backlog.observe(taken=0, refused=1)
+                self._backlog.observe(entries=1, is_taken=False)
                 self._inserts_waiting += 1
                 await asyncio.sleep(backoff.next_s())
                 self._inserts_waiting -= 1
             except (OutcomeUnknownError, TimeoutError):
-                await self._look_for(ticket)
-                return 0
+                await asyncio.sleep(backoff.next_s())
             except StoreRejectedError as error:
-                return _fail([ticket], error)
+                ticket.fail(error)
+                break
             else:
-                self._backlog.observe(taken=1, refused=0)
-                if taken_by is None or taken_by.is_same(ticket.entry):
-                    ticket.store()
-                    return 0
-                ticket.replay(taken_by)
-                return ticket.entry.amount
-        return ticket.entry.amount
-
-    async def _look_for(self, ticket: Ticket) -> None:
-        """Answer a ticket whose write is in doubt, by what the ledger shows within a second or the deadline."""
-        loop = asyncio.get_running_loop()
-        until = min(ticket.deadline, loop.time() + _DOUBT_S)
-        backoff = Backoff(self._random)
-        while loop.time() < until:
-            with suppress(NotAppliedError, OutcomeUnknownError, TimeoutError):
-                async with asyncio.timeout_at(until):
-                    found = await self._store.read_entry(self._key, self._slots, ticket.entry.id)
-                if found is not None and found.is_same(ticket.entry):
-                    ticket.store()
-                    return
-                if found is not None:
-                    # The caller's own id was taken, by another create of the same caller perhaps. Should that entry be
-                    # deleted, our write may still come: so its reservation stays, and no answer promises anything.
+                self._backlog.observe(entries=1, is_taken=True)
+                if is_over:
                     break
-            await asyncio.sleep(backoff.next_s())
-        ticket.fail(OverloadedError("It is not known whether the entry was stored; look for it, or try again."))
+        return insert.unused
 
 
 async def _sum_of_all(writes: Sequence[Coroutine[None, None, int]]) -> int:
-    """Return the sum of what these return. An error is raised when all are over, so that nothing goes on unseen."""
+    """Return the sum of all results. An error is raised only when all are over, so that none goes on unseen."""
     if len(writes) == 1:
         return await writes[0]
     total = 0

@@ -7,8 +7,21 @@ import msgspec
 from counters import keys
 from counters.damage import DamagedCounter, closed_damage, mended_account, mended_entry
 from counters.errors import CounterDamagedError, StoreRejectedError
-from counters.keys import CounterKey, slot_of
-from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
+from counters.keys import CounterKey, Ledger, page_id_of
+from counters.model import (
+    Account,
+    Change,
+    Changed,
+    Counter,
+    Cut,
+    CutHealing,
+    Enforcement,
+    Entry,
+    Healing,
+    LedgerPage,
+    Refused,
+    TermsChange,
+)
 from counters.settlement import Mark, Settled, Settlement, Unsettled
 
 
@@ -27,6 +40,7 @@ class MemoryStore:
         self.damaged: dict[CounterKey, DamagedCounter] = {}
         self._marks: dict[CounterKey, dict[str, Mark]] = {}
         self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
+        self._nonces: dict[tuple[CounterKey, str], str | None] = {}
         self._turns: dict[str, tuple[str, int]] = {}
 
     async def ping(self) -> None:
@@ -64,11 +78,11 @@ class MemoryStore:
                 self._counters[key] = now
         counter = self._find(key)
         if counter is None or counter.is_closed:
-            return counter
+            return counter and _written(counter)
         self._counters[key] = closed = msgspec.structs.replace(
             counter, limit=0, closed_at_ms=at_ms, terms_version=counter.terms_version + 1
         )
-        return closed
+        return _written(closed)
 
     async def delete_account(self, key: CounterKey, at_ms: int) -> None:
         """See ``Store``."""
@@ -110,25 +124,29 @@ class MemoryStore:
         if change.admits and (
             counter.limit != change.limit or (change.limit is not None and best_effort > change.limit)
         ):
-            return Refused(counter)
+            return _refused(counter)
         if change.epoch is not None and counter.epoch != change.epoch:
-            return Refused(counter)
+            return _refused(counter)
         if change.enforcement is not None and counter.enforcement is not change.enforcement:
-            return Refused(counter)
+            return _refused(counter)
+        cut = counter.cut
+        if cut is not None and change.before_cut:
+            cut = msgspec.structs.replace(cut, amount=cut.amount + change.before_cut)
         self._counters[key] = changed = msgspec.structs.replace(
-            counter, best_effort=best_effort, revision=counter.revision + 1, touched_at_ms=change.at_ms
+            counter, best_effort=best_effort, revision=counter.revision + 1, touched_at_ms=change.at_ms, cut=cut
         )
-        return Changed(changed)
+        return Changed(_written(changed))
 
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
         """See ``Store``."""
         counter = self._find(key)
+        is_of_both = healing.counted_from_ms is not None
         if counter is None or counter.revision != healing.revision:
-            return Refused(counter)
+            return Refused(counter) if is_of_both else _refused(counter)
         if healing.counted_from_ms is not None and counter.settled_at_ms != healing.settled_at_ms:
             return Refused(counter)
         if healing.tightened_version is not None and counter.terms_version != healing.tightened_version:
-            return Refused(counter)
+            return Refused(counter) if is_of_both else _refused(counter)
         healed = msgspec.structs.replace(
             counter,
             best_effort=healing.total,
@@ -136,19 +154,64 @@ class MemoryStore:
             revision=counter.revision + 1,
             healed_revision=counter.revision + 1,
             healed_at_ms=healing.at_ms,
+            healed_cut=counter.revision,
+            healed_epoch=counter.epoch + 1,
+            cut=None,
         )
         if healing.counted_from_ms is not None:
             healed = msgspec.structs.replace(healed, eventual=healing.total, counted_from_ms=healing.counted_from_ms)
         if healing.tightened_version is not None:
             healed = msgspec.structs.replace(healed, enforcement=Enforcement.STRICT)
         self._counters[key] = healed
-        return Changed(healed)
+        return Changed(healed if is_of_both else _written(healed))
+
+    async def cut_counter(self, key: CounterKey, epoch: int) -> Changed | Refused:
+        """See ``Store``."""
+        counter = self._find(key)
+        if counter is None or counter.enforcement is not Enforcement.STRICT or counter.epoch != epoch:
+            return _refused(counter)
+        self._counters[key] = cut = msgspec.structs.replace(
+            counter,
+            cut=Cut(revision=counter.revision, amount=counter.best_effort),
+            epoch=counter.epoch + 1,
+            revision=counter.revision + 1,
+        )
+        return Changed(_written(cut))
+
+    async def note_cut_seen(self, key: CounterKey, epoch: int, at_ms: int) -> Changed | Refused:
+        """See ``Store``."""
+        counter = self._find(key)
+        if counter is None or counter.cut is None or counter.cut.seen_at_ms is not None or counter.epoch != epoch:
+            return _refused(counter)
+        seen = msgspec.structs.replace(counter.cut, seen_at_ms=at_ms)
+        self._counters[key] = noted = msgspec.structs.replace(counter, cut=seen)
+        return Changed(_written(noted))
+
+    async def heal_cut(self, key: CounterKey, healing: CutHealing) -> Changed | Refused:
+        """See ``Store``."""
+        counter = self._find(key)
+        if counter is None or counter.cut is None or counter.enforcement is not Enforcement.STRICT:
+            return _refused(counter)
+        if (counter.epoch, counter.cut.amount) != (healing.epoch, healing.amount):
+            return _refused(counter)
+        self._counters[key] = healed = msgspec.structs.replace(
+            counter,
+            best_effort=counter.best_effort + healing.total - healing.amount,
+            epoch=counter.epoch + 1,
+            revision=counter.revision + 1,
+            healed_revision=counter.revision + 1,
+            healed_at_ms=healing.at_ms,
+            healed_cut=counter.cut.revision,
+            healed_epoch=counter.epoch + 1,
+            cut=None,
+        )
+        return Changed(_written(healed))
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
         counter = self._find(key)
         if counter is None or counter.is_closed or counter.terms_version != change.seen_version:
-            return counter
+            return counter and _written(counter)
         self._counters[key] = changed = msgspec.structs.replace(
             counter,
             limit=counter.limit if change.limit is None else change.limit,
@@ -157,7 +220,7 @@ class MemoryStore:
             terms_version=counter.terms_version + 1,
             terms_nonce=change.nonce,
         )
-        return changed
+        return _written(changed)
 
     async def repair_counter(self, damaged: DamagedCounter, repaired: Counter) -> bool:
         """See ``Store``."""
@@ -178,27 +241,33 @@ class MemoryStore:
             readable=msgspec.structs.replace(damaged.readable, touched_at_ms=at_ms),
         )
 
-    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
+    async def insert_page(
+        self, ledger: Ledger, entries: Sequence[Entry], emptied: LedgerPage | None = None
+    ) -> LedgerPage | None:
         """See ``Store``."""
-        for entry in entries:
-            self._slot(key, slots, entry.id)[entry.id] = entry
-        return []
-
-    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        """See ``Store``."""
-        slot = self._slot(key, slots, entry.id)
-        if entry.id in slot:
-            return slot[entry.id]
-        slot[entry.id] = entry
+        slot = self._slot(ledger, entries[0].id)
+        page_id = page_id_of(entries[0].id)
+        key = (ledger.counter, page_id)
+        is_there = key in self._nonces
+        if is_there != (emptied is not None) or (emptied is not None and emptied.nonce != self._nonces[key]):
+            found = [entry_id for entry_id in slot if page_id_of(entry_id) == page_id]
+            return LedgerPage(entries=tuple(slot[entry_id] for entry_id in sorted(found)), nonce=self._nonces.get(key))
+        self._nonces[key] = entries[0].nonce
+        slot.update({entry.id: entry for entry in entries})
         return None
 
-    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def read_entry(self, ledger: Ledger, entry_id: str) -> Entry | None:
         """See ``Store``."""
-        return self._slot(key, slots, entry_id).get(entry_id)
+        return self._slot(ledger, entry_id).get(entry_id)
 
-    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
+    async def read_entries(self, ledger: Ledger, entry_ids: Sequence[str]) -> dict[str, Entry]:
         """See ``Store``."""
-        slot = self._slot(key, slots, seen.id)
+        found = {entry_id: await self.read_entry(ledger, entry_id) for entry_id in entry_ids}
+        return {entry_id: entry for entry_id, entry in found.items() if entry is not None}
+
+    async def rename_entry(self, ledger: Ledger, seen: Entry, name: str, nonce: str) -> Entry | None:
+        """See ``Store``."""
+        slot = self._slot(ledger, seen.id)
         entry = slot.get(seen.id)
         if entry is None or not entry.is_same(seen) or entry.name_nonce != seen.name_nonce:
             return entry
@@ -206,13 +275,16 @@ class MemoryStore:
         slot[seen.id] = renamed = mended_entry(renamed, keys.NAME, keys.NAME_NONCE)
         return renamed
 
-    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
+    async def delete_entries(self, ledger: Ledger, seen: Sequence[Entry], at_ms: int) -> bool:
         """See ``Store``."""
-        slot = self._slot(key, slots, seen.id)
-        entry = slot.get(seen.id)
-        if entry is None or not entry.is_same(seen):
-            return False
-        del slot[seen.id]
+        del at_ms
+        slot = self._slot(ledger, seen[0].id)
+        for entry in seen:
+            found = slot.get(entry.id)
+            if found is None or not found.is_same(entry):
+                return False
+        for entry in seen:
+            del slot[entry.id]
         return True
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
@@ -265,5 +337,14 @@ class MemoryStore:
             return self.damaged[damaged.key] == damaged
         return damaged.key not in self._counters and not damaged.seen
 
-    def _slot(self, key: CounterKey, slots: int, entry_id: str) -> dict[str, Entry]:
-        return self._ledgers.setdefault((key, slot_of(entry_id, slots)), {})
+    def _slot(self, ledger: Ledger, entry_id: str) -> dict[str, Entry]:
+        return self._ledgers.setdefault((ledger.counter, ledger.slot_of(entry_id)), {})
+
+
+def _written(counter: Counter) -> Counter:
+    """Return a counter as the answer to a write has it, without its exact side."""
+    return counter.with_exact_of(Counter(key=counter.key))
+
+
+def _refused(counter: Counter | None) -> Refused:
+    return Refused(counter and _written(counter))

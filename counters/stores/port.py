@@ -7,6 +7,9 @@ What every implementation owes:
 - a failure is one of the ``StoreError`` classes and nothing else; the class must be true: ``NotAppliedError`` only
   when it is proven that nothing was changed;
 - no method retries on its own: the core owns retries, because only it knows what may happen twice;
+- a counter has two sides, which are stored apart: what enforcement needs, and the exact side, which settling writes.
+  Reads give both, each as it was at an instant of the call. A write gives the first side only: the other one is as in a
+  counter that nothing was settled for (``Counter.with_exact_of``);
 - what a person wrote into the table raises nothing but ``CounterDamagedError``, and that only from a method that takes
   or gives one counter. Such a method may have made its change. Accounts and entries come as ``DamagedAccount`` and
   ``DamagedEntry``.
@@ -18,15 +21,32 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from counters.damage import DamagedCounter
-from counters.keys import CounterKey
-from counters.model import Account, Change, Changed, Counter, Entry, Healing, Refused, TermsChange
+from counters.keys import CounterKey, Ledger
+from counters.model import (
+    Account,
+    Change,
+    Changed,
+    Counter,
+    CutHealing,
+    Entry,
+    Healing,
+    LedgerPage,
+    Refused,
+    TermsChange,
+)
 
 
 class Store(Protocol):
     """What the API's side of the core asks of the database."""
 
     async def ping(self) -> None:
-        """Prove that the table can be read; changes nothing."""
+        """Prove that the table can be read, and that its items are such as this code reads and writes.
+
+        A table without accounts gets a note that they are; nothing else is changed.
+
+        Raises:
+            TableLayoutError: They are not.
+        """
 
     async def create_account(self, account: Account, counter: Counter) -> None:
         """Store a new account, its directory line and its first counter: all or nothing.
@@ -75,7 +95,7 @@ class Store(Protocol):
         """Return those of these counters (100 at most) that exist, by key. Each is read on its own instant."""
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
-        """Make one flush: ``best_effort += delta``, one revision on.
+        """Make one flush: ``best_effort += delta``, one revision on; a part of it may be of before the cut.
 
         Refused when the counter does not exist. When it admits, also refused unless the counter's limit is the one
         given and ``best_effort + delta`` stays within it. When an epoch or an enforcement is given, also refused
@@ -83,11 +103,27 @@ class Store(Protocol):
         """
 
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
-        """Set ``best_effort`` to the recounted total, one epoch and one revision on.
+        """Set ``best_effort`` to the recounted total and end a cut, one epoch and one revision on.
 
         Refused when the counter does not exist or its revision is not the one given; when ``eventual`` is set too, also
         refused unless the counter was last settled at the given time. A tightening counter becomes strict when its
         version is given, and the healing is refused when it has another one.
+        """
+
+    async def cut_counter(self, key: CounterKey, epoch: int) -> Changed | Refused:
+        """Cut a strict counter where it is now, one epoch and one revision on; a cut that was there is gone.
+
+        Refused when the counter does not exist, is not strict, or its epoch is not the one given.
+        """
+
+    async def note_cut_seen(self, key: CounterKey, epoch: int, at_ms: int) -> Changed | Refused:
+        """Note that somebody saw the cut that began this epoch; refused when the counter has none or it was noted."""
+
+    async def heal_cut(self, key: CounterKey, healing: CutHealing) -> Changed | Refused:
+        """Set what ``best_effort`` has of before the cut to its recounted total, and end the cut.
+
+        One epoch and one revision on. Refused when the counter does not exist or is not strict, when its epoch is not
+        the one given, or what it has of before the cut is not the amount given.
         """
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
@@ -105,24 +141,32 @@ class Store(Protocol):
         """
 
     async def touch_damaged_counter(self, damaged: DamagedCounter, at_ms: int) -> None:
-        """Note that a damaged counter was touched at this time, if all but the marks is still as it was seen."""
+        """Note that a damaged counter was touched at this time, if all but its exact side is still as it was seen."""
 
-    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
-        """Store up to 25 entries under ids that nobody else uses; return those that were proven not stored.
+    async def insert_page(
+        self, ledger: Ledger, entries: Sequence[Entry], emptied: LedgerPage | None = None
+    ) -> LedgerPage | None:
+        """Store the entries of one page, all or none, unless a page has its key already.
 
-        Each entry is its own atomic step. Repeating does no harm.
+        A page that was emptied keeps its key for a day, so repeating does no harm, however late.
+
+        Args:
+            ledger: Where to store them.
+            entries: The entries, which have the ids of one page. An entry under a caller's own id is alone in its page
+                and has a nonce of this create, which is stored with it.
+            emptied: The emptied page to put it in the place of. Then it is stored only if that page is still there.
+
+        Returns:
+            None when it was stored; else the page that has the key, an empty one also when ``emptied`` is gone.
         """
 
-    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        """Store an entry unless its id is taken; return None when stored, else the entry that has the id.
-
-        An entry under a caller's own id has a nonce of this create, which is stored with it.
-        """
-
-    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def read_entry(self, ledger: Ledger, entry_id: str) -> Entry | None:
         """Return the entry, or None."""
 
-    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
+    async def read_entries(self, ledger: Ledger, entry_ids: Sequence[str]) -> dict[str, Entry]:
+        """Return the existing ones of these entries (100 at most), by id. Each is read on its own instant."""
+
+    async def rename_entry(self, ledger: Ledger, seen: Entry, name: str, nonce: str) -> Entry | None:
         """Set the entry's name, unless it is another entry by now or its name was changed since it was seen.
 
         Returns:
@@ -130,10 +174,11 @@ class Store(Protocol):
             an earlier try, if the entry has the nonce.
         """
 
-    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
-        """Delete the entry that was seen; return whether this did it.
+    async def delete_entries(self, ledger: Ledger, seen: Sequence[Entry], at_ms: int) -> bool:
+        """Delete entries of one page that were seen, all or none, at this time; return whether this did it.
 
-        Refused when it is gone, and when another entry has its id by now. Of two deleters one does it.
+        Refused when one is gone, and when another entry has its id by now. Of two deleters one does it. A page that is
+        empty then goes a day later.
         """
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:

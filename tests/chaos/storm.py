@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
+from stack.harness.accounts import make_account
 from stack.harness.client import Answer, Request, send_all
 from stack.harness.faults import STORM, FaultInjector
 from stack.harness.history import Recorder
@@ -83,7 +84,7 @@ class StormReport(NamedTuple):
         return list(chain.from_iterable(verdict.offences for verdict in self.verdicts))
 
 
-class Fleet:
+class StormFleet:
     """The API's processes, which can be killed and replaced.
 
     Attributes:
@@ -151,11 +152,11 @@ def run_storm(injector: FaultInjector, table: TableReader, logs: Path, seconds: 
         seconds: How long the load lasts.
     """
     with ExitStack() as stack:
-        fleet = Fleet(stack, injector.url, table, logs)
+        fleet = StormFleet(stack, injector.url, table, logs)
         return asyncio.run(_storm(injector, table, fleet, seconds))
 
 
-async def _storm(injector: FaultInjector, table: TableReader, fleet: Fleet, seconds: float) -> StormReport:
+async def _storm(injector: FaultInjector, table: TableReader, fleet: StormFleet, seconds: float) -> StormReport:
     recorder = Recorder(table)
     tenants = [await _make_full_tenant(fleet.processes.urls[0], limit) for limit in LIMITS]
     calls_before = injector.calls()
@@ -182,10 +183,8 @@ def _leaked(account_id: str, table: TableReader) -> int:
 
 async def _make_full_tenant(url: str, limit: int) -> Tenant:
     """Make an account and fill it, so that the limit is in the way from the first request on."""
-    body = json.dumps({"username": "chaos", "max_number_of_services": limit}).encode()
-    (answer,) = (await send_all([Request("POST", f"{url}/accounts", body)], 1)).answers
     # Seeded, so that a run's clients do the same again; what the faults hit is chance.
-    tenant = Tenant(json.loads(answer.body)["id"], limit, Random(limit))
+    tenant = Tenant(await asyncio.to_thread(make_account, url, limit), limit, Random(limit))
     create = Request("POST", f"{url}/services", tenant.create_body(None))
     filling = await send_all([create] * limit, CLIENTS)
     tenant.told.alive.update(json.loads(answer.body)["id"] for answer in filling.answers)
@@ -193,7 +192,7 @@ async def _make_full_tenant(url: str, limit: int) -> Tenant:
 
 
 async def _wait_until_healed(
-    tenant: Tenant, fleet: Fleet, table: TableReader, session: aiohttp.ClientSession
+    tenant: Tenant, fleet: StormFleet, table: TableReader, session: aiohttp.ClientSession
 ) -> float | None:
     """Do what users do until both counters are the ledger's total; return the seconds that took."""
     loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from stack.harness.ledger import Counters, TableReader
 from stack.system import System
 from tests.chaos.storm import run_storm
 from tests.chaos.throttle import SHARE, run_throttled
-from tests.support.services import Service, ids_of, make_service, seconds_until_settled, send
+from tests.support.services import RunningService, ids_of, make_service, seconds_until_settled, send
 
 pytestmark = pytest.mark.long
 
@@ -136,7 +136,7 @@ def make_mapping(stack: System, settings: Mapping[str, Any], position: StreamPos
     )
 
 
-def read_drift(service: Service) -> int:
+def read_drift(service: RunningService) -> int:
     """Return what the API says about the difference of the two counters."""
     (answer,) = send([Request("GET", f"{service.urls[0]}/counts/{service.account_id}")])
     (counter,) = json.loads(answer.body)["items"]
@@ -144,7 +144,7 @@ def read_drift(service: Service) -> int:
     return drift
 
 
-def reconcile(service: Service) -> bool:
+def reconcile(service: RunningService) -> bool:
     """Have both counters set to the truth; False while the counter is in use."""
     path = f"/accounts/{service.account_id}/counters/services/reconcile?force=true"
     (answer,) = send([Request("POST", f"{service.urls[0]}{path}")])

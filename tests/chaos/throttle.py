@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from stack.harness.client import Outcome, Request, send_all, send_for
+from stack.harness.accounts import make_account
+from stack.harness.client import Outcome, Request, send_for
 from stack.harness.faults import FaultInjector, throttle
 from stack.harness.ledger import TableReader
 from stack.network import free_port, url_of
@@ -14,7 +15,6 @@ from stack.system import api_program, wait_for_api
 
 CONNECTIONS: Final = 64
 SHARE: Final = 0.3
-_UNLIMITED: Final = 10**9
 
 
 class Throttled(NamedTuple):
@@ -44,9 +44,7 @@ def run_throttled(injector: FaultInjector, table: TableReader, logs: Path, secon
 
 
 async def _run(url: str, injector: FaultInjector, seconds: float) -> Throttled:
-    body = json.dumps({"username": "throttled", "max_number_of_services": _UNLIMITED}).encode()
-    (answer,) = (await send_all([Request("POST", f"{url}/accounts", body)], 1)).answers
-    account_id = json.loads(answer.body)["id"]
+    account_id = await asyncio.to_thread(make_account, url)
     create = Request("POST", f"{url}/services", json.dumps({"account_id": account_id, "name": "throttled"}).encode())
     calm = await send_for([create], CONNECTIONS, seconds)
     calls_before, faults_before = injector.calls(), injector.counts().total()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from counters import keys
-from counters.keys import CounterKey
+from counters.keys import CounterKey, PrimaryKey
 from counters.settlement import Mark
 from counters.stores.memory import MemoryStore
 from stack.provision import create_table
@@ -84,10 +84,13 @@ class DynamoBackend:
         fence = {} if counted_from_ms is None else {keys.COUNTED_FROM: _number(counted_from_ms)}
         self._client.put_item(
             TableName=self._table_name,
+            Item={**_key_item(keys.counter_key(counter.key)), keys.BEST_EFFORT: _number(BEST_EFFORT)},
+        )
+        self._client.put_item(
+            TableName=self._table_name,
             Item={
-                **_key_item(counter.key),
+                **_key_item(keys.exact_key(counter.key)),
                 **fence,
-                keys.BEST_EFFORT: _number(BEST_EFFORT),
                 keys.EVENTUAL: _number(eventual),
                 keys.MARKS: {
                     "M": {
@@ -103,12 +106,12 @@ class DynamoBackend:
 
     def read_counter(self, key: CounterKey) -> RawCounter | None:
         """See ``SettlementBackend``."""
-        item = self._client.get_item(TableName=self._table_name, Key=_key_item(key), ConsistentRead=True).get("Item")
+        item = self._get(keys.exact_key(key))
         if item is None:
             return None
         return RawCounter(
             int(item[keys.EVENTUAL]["N"]),
-            int(item[keys.BEST_EFFORT]["N"]),
+            int((self._get(keys.counter_key(key)) or {})[keys.BEST_EFFORT]["N"]),
             int(item[keys.SETTLED_AT]["N"]) if keys.SETTLED_AT in item else None,
             {
                 shard: Mark(_whole(mark["M"][keys.MARK_SEQUENCE]), int(mark["M"][keys.MARK_AT]["N"]))
@@ -116,10 +119,13 @@ class DynamoBackend:
             },
         )
 
+    def _get(self, key: PrimaryKey) -> "Mapping[str, AttributeValueTypeDef] | None":
+        answer = self._client.get_item(TableName=self._table_name, Key=_key_item(key), ConsistentRead=True)
+        return answer.get("Item")
 
-def _key_item(key: CounterKey) -> "dict[str, AttributeValueTypeDef]":
-    primary = keys.counter_key(key)
-    return {keys.PK: {"S": primary.pk}, keys.SK: {"S": primary.sk}}
+
+def _key_item(key: PrimaryKey) -> "dict[str, AttributeValueTypeDef]":
+    return {keys.PK: {"S": key.pk}, keys.SK: {"S": key.sk}}
 
 
 def _number(value: int) -> "AttributeValueTypeDef":

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
+from random import SystemRandom
 from typing import Any
 
 import aiohttp
@@ -11,11 +12,13 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from api.app import create_app
+from counters import keys
 from counters.stores.dynamodb import DynamoClient, open_client
-from counters.stores.dynamodb.wire import AnswerError
+from counters.stores.dynamodb.answers import AnswerError
 from load.compare.baselines import layout
-from load.compare.baselines.backend import BASELINES, make_backend
+from load.compare.baselines.backend import make_backend
 from load.compare.baselines.deployment import STREAM_FED
+from load.compare.baselines.entries import BASELINES
 from load.compare.baselines.sdk import open_sdk
 from load.compare.baselines.table import BaselineTable, make_table
 from stack.provision import create_table
@@ -67,7 +70,7 @@ async def table(
 ) -> AsyncIterator[BaselineTable]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
     async with request.param(try_timeout_s=2.5) as client:
-        yield make_table(client, create_table(dynamodb_endpoint))
+        yield make_table(client, create_table(dynamodb_endpoint), SystemRandom())
 
 
 @pytest.fixture(params=sorted(BASELINES))
@@ -114,8 +117,8 @@ async def test_a_sharded_counter_is_spread(table: BaselineTable) -> None:
         account_id = (await api.post("/accounts", json=body)).json()["id"]
         for _ in range(60):
             await api.post("/services", json={"account_id": account_id, "name": "billing"})
-    keys = [layout.counter_key(account_id, shard) for shard in range(layout.SHARDS)]
-    answer = await table.client.batch_get_item(RequestItems={table.name: {"Keys": keys}})
+    shards = [layout.counter_key(account_id, shard) for shard in range(layout.SHARDS)]
+    answer = await table.client.batch_get_item(RequestItems={table.name: {"Keys": shards}})
     counts = [layout.count_of(item) for item in answer["Responses"][table.name]]
     assert sum(counts) == 60
     assert len(counts) > 5, "60 draws of 10 that leave out 5 are one in a billion"
@@ -143,11 +146,11 @@ async def test_a_conditional_counter_gets_back_the_room_of_an_entry_that_was_sur
     table: BaselineTable, error: Exception, count: int
 ) -> None:
     async def send(*, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        if action == "PutItem" and payload["Item"][layout.PK]["S"].startswith(layout.ENTRIES_PREFIX):
+        if action == "PutItem" and payload["Item"][keys.PK]["S"].startswith(keys.ENTRIES_PREFIX):
             raise error
         return await table.client.send(action=action, payload=payload)
 
-    async with api_over("conditional", BaselineTable(DynamoClient(send), table.name)) as api:
+    async with api_over("conditional", BaselineTable(DynamoClient(send), table.name, table.random)) as api:
         body = {"username": "ada", "max_number_of_services": 1}
         account_id = (await api.post("/accounts", json=body)).json()["id"]
         answer = await api.post("/services", json={"account_id": account_id, "name": "billing"})

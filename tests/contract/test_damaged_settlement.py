@@ -8,7 +8,7 @@ import pytest
 from counters import keys
 from counters.keys import CounterKey
 from counters.settlement import EntryChange, Mark, RecordTotals, Settled, Settlement, Unsettled, settle_batch
-from counters.stores.dynamodb.items import counter_item, key_item
+from counters.stores.dynamodb.items import counter_item, exact_item, key_item
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
 from tests.support import factories
@@ -49,11 +49,12 @@ class TableWithDamage:
 
     def add_counter(self) -> CounterKey:
         counter = factories.counter()
-        self._client.put_item(TableName=self._name, Item=counter_item(counter))
+        for item in (counter_item(counter), exact_item(counter)):
+            self._client.put_item(TableName=self._name, Item=item)
         return counter.key
 
     def read(self, key: CounterKey) -> object:
-        return self._client.get_item(TableName=self._name, Key=key_item(keys.counter_key(key)))["Item"]
+        return self._client.get_item(TableName=self._name, Key=key_item(keys.exact_key(key)))["Item"]
 
     def close(self) -> None:
         self._client.close()

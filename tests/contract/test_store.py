@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from counters.errors import StoreRejectedError
-from counters.keys import SERVICES, CounterKey, slot_of
-from counters.model import Changed, Counter, Enforcement, Refused
+from counters.keys import PLACE_MAX, SERVICES, CounterKey, Ledger, slot_of
+from counters.model import Changed, Counter, Cut, CutHealing, Enforcement, Entry, LedgerPage, Refused
 from counters.settlement import Mark, Settled, Settlement, SettlementStore, Unsettled
 from counters.stores.dynamodb import open_store
 from counters.stores.memory import MemoryStore
@@ -18,6 +18,8 @@ from counters.stores.port import Store
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
 from tests.support import factories
+from tests.support.factories import NOW_MS
+from tests.support.ledgers import entries_of_one_page, put
 
 NOT_YET_EXPIRED_MS = time.time_ns() // 1_000_000
 """The time now, as a backend that removes what expired has to leave alone what a test looks at."""
@@ -46,9 +48,6 @@ async def read(store: Store, key: CounterKey) -> Counter:
 
 class AccountsContract:
     """Accounts, their directory and their counters."""
-
-    async def test_ping_reaches_the_table(self, store: Store) -> None:
-        await store.ping()
 
     async def test_created_account_is_read_back_with_its_counter(self, store: Store) -> None:
         account = factories.account(username="Ada Lovelace ∆ 😀")
@@ -391,7 +390,14 @@ class HealContract:
         outcome = await store.heal_counter(key, healing)
 
         healed = msgspec.structs.replace(
-            before, best_effort=5, epoch=1, revision=2, healed_revision=2, healed_at_ms=healing.at_ms
+            before,
+            best_effort=5,
+            epoch=1,
+            revision=2,
+            healed_revision=2,
+            healed_at_ms=healing.at_ms,
+            healed_cut=1,
+            healed_epoch=1,
         )
         assert outcome == Changed(healed)
         assert await read(store, key) == healed
@@ -484,44 +490,151 @@ class HealContract:
         assert await store.read_counter(key) is None
 
 
+class CutContract:
+    """Healing a counter in use: a cut, a wait, and a recount of what was there before the cut."""
+
+    async def test_a_cut_copies_what_is_there_and_begins_an_epoch(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=10)
+        await store.change_counter(key, factories.reserve(8, limit=10))
+        before = await read(store, key)
+        cut = msgspec.structs.replace(before, epoch=1, revision=2, cut=Cut(revision=1, amount=8))
+        assert await store.cut_counter(key, 0) == Changed(cut)
+        assert await read(store, key) == cut
+
+    async def test_a_cut_of_another_epoch_or_of_none_is_refused(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        before = await read(store, key)
+        assert await store.cut_counter(key, 1) == Refused(before)
+        assert await store.cut_counter(factories.counter_key(), 0) == Refused(None)
+        await store.set_terms(key, factories.terms(enforcement=Enforcement.HYBRID))
+        hybrid = await read(store, key)
+        assert await store.cut_counter(key, 0) == Refused(hybrid)
+        assert await read(store, key) == hybrid
+
+    async def test_a_cut_is_noted_once(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=10, best_effort=8)
+        uncut = await read(store, key)
+        assert await store.note_cut_seen(key, 0, factories.NOW_MS) == Refused(uncut)
+        await store.cut_counter(key, 0)
+        unseen = await read(store, key)
+        assert await store.note_cut_seen(key, 0, factories.NOW_MS) == Refused(unseen)
+        noted = await store.note_cut_seen(key, 1, factories.NOW_MS)
+        seen = msgspec.structs.replace(unseen, cut=Cut(revision=0, amount=8, seen_at_ms=factories.NOW_MS))
+        assert noted == Changed(seen)
+        assert await store.note_cut_seen(key, 1, factories.NOW_MS + 1) == Refused(seen)
+        # A new cut was seen by nobody.
+        await store.cut_counter(key, 1)
+        assert (await read(store, key)).cut == Cut(revision=1, amount=8)
+
+    async def test_what_is_reserved_after_the_cut_leaves_what_is_of_before_it(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=20, best_effort=8)
+        await store.cut_counter(key, 0)
+        await store.change_counter(key, factories.reserve(5, limit=20))
+        release = msgspec.structs.replace(factories.release(4, epoch=1), before_cut=-3)
+        outcome = await store.change_counter(key, release)
+        assert isinstance(outcome, Changed)
+        assert (outcome.counter.best_effort, outcome.counter.cut) == (9, Cut(revision=0, amount=5))
+
+    @pytest.mark.parametrize("total", [0, 3, 5, 6])
+    async def test_healing_sets_what_is_of_before_the_cut_and_ends_it(
+        self, store: Store, make_counter: MakeCounter, total: int
+    ) -> None:
+        key = await make_counter(limit=20, best_effort=5)
+        await store.cut_counter(key, 0)
+        await store.note_cut_seen(key, 1, factories.NOW_MS)
+        await store.change_counter(key, factories.reserve(2, limit=20))
+        before = await read(store, key)
+        healing = CutHealing(total=total, amount=5, epoch=1, at_ms=factories.NOW_MS + 9)
+        healed = msgspec.structs.replace(
+            before,
+            best_effort=total + 2,
+            epoch=2,
+            revision=3,
+            healed_revision=3,
+            healed_at_ms=factories.NOW_MS + 9,
+            healed_cut=0,
+            healed_epoch=2,
+            cut=None,
+        )
+        assert await store.heal_cut(key, healing) == Changed(healed)
+        assert await read(store, key) == healed
+        assert await store.heal_cut(key, healing) == Refused(healed)
+
+    @pytest.mark.parametrize(("amount", "epoch"), [(4, 1), (6, 1), (5, 0), (5, 2)])
+    async def test_healing_from_another_amount_or_epoch_is_refused(
+        self, store: Store, make_counter: MakeCounter, amount: int, epoch: int
+    ) -> None:
+        key = await make_counter(limit=20, best_effort=5)
+        await store.cut_counter(key, 0)
+        before = await read(store, key)
+        healing = CutHealing(total=3, amount=amount, epoch=epoch, at_ms=factories.NOW_MS)
+        assert await store.heal_cut(key, healing) == Refused(before)
+        assert await read(store, key) == before
+
+    async def test_a_counter_that_is_no_longer_strict_is_not_healed_by_its_cut(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter(limit=20, best_effort=5)
+        await store.cut_counter(key, 0)
+        await store.set_terms(key, factories.terms(enforcement=Enforcement.HYBRID))
+        before = await read(store, key)
+        healing = CutHealing(total=3, amount=5, epoch=1, at_ms=factories.NOW_MS)
+        assert await store.heal_cut(key, healing) == Refused(before)
+        assert await store.heal_cut(factories.counter_key(), healing) == Refused(None)
+
+    async def test_the_healing_of_a_quiet_counter_ends_its_cut(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(limit=20, best_effort=5)
+        await store.cut_counter(key, 0)
+        await store.note_cut_seen(key, 1, factories.NOW_MS)
+        await store.heal_counter(key, factories.healing(4, revision=1))
+        healed = await read(store, key)
+        assert (healed.best_effort, healed.cut, healed.healed_cut, healed.healed_epoch) == (4, None, 1, 2)
+
+
 class EntriesContract:
     """The ledger."""
 
     async def test_written_entries_are_read_back(self, store: Store) -> None:
         key = factories.counter_key()
         entries = [factories.entry(name=f"name {n} ∆", amount=n + 1) for n in range(25)]
-        assert await store.write_entries(key, 4, entries) == []
-        assert [await store.read_entry(key, 4, entry.id) for entry in entries] == entries
+        await put(store, Ledger(key, 4), entries)
+        assert [await store.read_entry(Ledger(key, 4), entry.id) for entry in entries] == entries
 
     async def test_writing_again_does_no_harm(self, store: Store) -> None:
         key = factories.counter_key()
         entry = factories.entry()
-        await store.write_entries(key, 1, [entry])
-        await store.write_entries(key, 1, [entry])
+        await store.insert_page(Ledger(key, 1), [entry])
+        assert await store.insert_page(Ledger(key, 1), [entry]) == LedgerPage(entries=(entry,))
         assert await store.list_entries(key, 0, 10, None) == ([entry], False)
 
     async def test_insert_stores_once_and_then_returns_what_is_stored(self, store: Store) -> None:
         key = factories.counter_key()
         first = factories.entry("mine", name="first")
-        assert await store.insert_entry(key, 1, first) is None
-        assert await store.insert_entry(key, 1, factories.entry("mine", name="second", amount=9)) == first
-        assert await store.read_entry(key, 1, "mine") == first
+        second = factories.entry("mine", name="second", amount=9)
+        assert await store.insert_page(Ledger(key, 1), [first]) is None
+        assert await store.insert_page(Ledger(key, 1), [second]) == LedgerPage(entries=(first,))
+        assert await store.read_entry(Ledger(key, 1), "mine") == first
 
     async def test_the_nonce_of_an_insert_is_stored_with_it(self, store: Store) -> None:
         key = factories.counter_key()
         first = factories.entry("mine", nonce="n1")
-        assert await store.insert_entry(key, 1, first) is None
-        assert await store.insert_entry(key, 1, factories.entry("mine", nonce="n2")) == first
+        second = factories.entry("mine", nonce="n2")
+        assert await store.insert_page(Ledger(key, 1), [first]) is None
+        assert await store.insert_page(Ledger(key, 1), [second]) == LedgerPage(entries=(first,), nonce="n1")
         assert await store.list_entries(key, 0, 10, None) == ([first], False)
 
     @pytest.mark.parametrize("nonce", [None, "n1"])
     async def test_of_two_deleters_one_does_it(self, store: Store, nonce: str | None) -> None:
         key = factories.counter_key()
         entry = factories.entry(nonce=nonce)
-        await store.insert_entry(key, 1, entry)
-        outcomes = await asyncio.gather(*(store.delete_entry(key, 1, entry) for _ in range(8)))
+        await store.insert_page(Ledger(key, 1), [entry])
+        outcomes = await asyncio.gather(*(store.delete_entries(Ledger(key, 1), [entry], NOW_MS) for _ in range(8)))
         assert sum(outcomes) == 1
-        assert await store.read_entry(key, 1, entry.id) is None
+        assert await store.read_entry(Ledger(key, 1), entry.id) is None
 
     @pytest.mark.parametrize(
         ("seen_nonce", "other_nonce", "later_ms"), [(None, "n2", 0), (None, None, 1), ("n1", "n2", 0), ("n1", None, 0)]
@@ -532,51 +645,59 @@ class EntriesContract:
         key = factories.counter_key()
         seen = factories.entry("mine", nonce=seen_nonce)
         other = msgspec.structs.replace(seen, nonce=other_nonce, created_at_ms=seen.created_at_ms + later_ms)
-        await store.insert_entry(key, 1, other)
-        assert not await store.delete_entry(key, 1, seen)
-        assert await store.rename_entry(key, 1, seen, "late", "n9") == other
-        assert await store.read_entry(key, 1, "mine") == other
+        await store.insert_page(Ledger(key, 1), [other])
+        assert not await store.delete_entries(Ledger(key, 1), [seen], NOW_MS)
+        assert await store.rename_entry(Ledger(key, 1), seen, "late", "n9") == other
+        assert await store.read_entry(Ledger(key, 1), "mine") == other
 
     @pytest.mark.parametrize("nonce", [None, "n1"])
     async def test_an_entry_that_was_renamed_is_the_same_to_a_deleter(self, store: Store, nonce: str | None) -> None:
         key = factories.counter_key()
         seen = factories.entry("mine", nonce=nonce)
-        await store.insert_entry(key, 1, seen)
-        await store.rename_entry(key, 1, seen, "mail", "n9")
-        assert await store.delete_entry(key, 1, seen)
-        assert await store.read_entry(key, 1, "mine") is None
+        await store.insert_page(Ledger(key, 1), [seen])
+        await store.rename_entry(Ledger(key, 1), seen, "mail", "n9")
+        assert await store.delete_entries(Ledger(key, 1), [seen], NOW_MS)
+        assert await store.read_entry(Ledger(key, 1), "mine") is None
 
     async def test_rename_changes_only_the_name(self, store: Store) -> None:
         key = factories.counter_key()
         entry = factories.entry("e", amount=3)
-        await store.write_entries(key, 1, [entry])
-        renamed = await store.rename_entry(key, 1, entry, "mail", "n1")
+        await store.insert_page(Ledger(key, 1), [entry])
+        renamed = await store.rename_entry(Ledger(key, 1), entry, "mail", "n1")
         assert renamed == msgspec.structs.replace(entry, name="mail", name_nonce="n1")
-        assert await store.read_entry(key, 1, "e") == renamed
+        assert await store.read_entry(Ledger(key, 1), "e") == renamed
 
     async def test_rename_of_an_entry_is_refused_once_its_name_was_changed(self, store: Store) -> None:
         key = factories.counter_key()
         entry = factories.entry("e")
-        await store.write_entries(key, 1, [entry])
-        renamed = await store.rename_entry(key, 1, entry, "mail", "n1")
-        assert await store.rename_entry(key, 1, entry, "late", "n2") == renamed
+        await store.insert_page(Ledger(key, 1), [entry])
+        renamed = await store.rename_entry(Ledger(key, 1), entry, "mail", "n1")
+        assert await store.rename_entry(Ledger(key, 1), entry, "late", "n2") == renamed
         assert renamed is not None
-        again = await store.rename_entry(key, 1, renamed, entry.name, "n3")
-        assert await store.rename_entry(key, 1, entry, "late", "n2") == again
-        assert await store.read_entry(key, 1, "e") == again
+        again = await store.rename_entry(Ledger(key, 1), renamed, entry.name, "n3")
+        assert await store.rename_entry(Ledger(key, 1), entry, "late", "n2") == again
+        assert await store.read_entry(Ledger(key, 1), "e") == again
+
+    async def test_entries_are_read_together_and_absent_ones_are_left_out(self, store: Store) -> None:
+        ledger = Ledger(factories.counter_key(), 4)
+        entries = [factories.entry(f"e{number}") for number in range(5)]
+        await put(store, ledger, entries)
+        wanted = [entry.id for entry in entries[:3]]
+        assert await store.read_entries(ledger, [*wanted, "nobody", wanted[0]]) == {one.id: one for one in entries[:3]}
+        assert await store.read_entries(ledger, []) == {}
 
     async def test_unknown_entry_is_none_and_stays_so(self, store: Store) -> None:
         key = factories.counter_key()
-        assert await store.read_entry(key, 1, "nobody") is None
-        assert await store.rename_entry(key, 1, factories.entry("nobody"), "mail", "n1") is None
-        assert not await store.delete_entry(key, 1, factories.entry("nobody"))
-        assert not await store.delete_entry(key, 1, factories.entry("nobody", nonce="n1"))
-        assert await store.read_entry(key, 1, "nobody") is None
+        assert await store.read_entry(Ledger(key, 1), "nobody") is None
+        assert await store.rename_entry(Ledger(key, 1), factories.entry("nobody"), "mail", "n1") is None
+        assert not await store.delete_entries(Ledger(key, 1), [factories.entry("nobody")], NOW_MS)
+        assert not await store.delete_entries(Ledger(key, 1), [factories.entry("nobody", nonce="n1")], NOW_MS)
+        assert await store.read_entry(Ledger(key, 1), "nobody") is None
 
     async def test_list_pages_through_a_slot_in_order(self, store: Store) -> None:
         key = factories.counter_key()
         entries = [factories.entry(f"e{n}") for n in range(5)]
-        await store.write_entries(key, 1, list(reversed(entries)))
+        await put(store, Ledger(key, 1), list(reversed(entries)))
         assert await store.list_entries(key, 0, 2, None) == (entries[:2], True)
         assert await store.list_entries(key, 0, 3, "e1") == (entries[2:], False)
         assert await store.list_entries(key, 0, 2, "e4") == ([], False)
@@ -584,16 +705,85 @@ class EntriesContract:
     async def test_slots_part_the_ledger(self, store: Store) -> None:
         key = factories.counter_key()
         entries = [factories.entry() for _ in range(20)]
-        await store.write_entries(key, 4, entries)
+        await put(store, Ledger(key, 4), entries)
         for slot in range(4):
             listed, _ = await store.list_entries(key, slot, 100, None)
             assert listed == sorted((e for e in entries if slot_of(e.id, 4) == slot), key=lambda e: e.id)
 
     async def test_counters_do_not_see_each_others_entries(self, store: Store) -> None:
         here, there = factories.counter_key(), factories.counter_key()
-        await store.write_entries(here, 1, [factories.entry("same")])
-        assert await store.read_entry(there, 1, "same") is None
+        await put(store, Ledger(here, 1), [factories.entry("same")])
+        assert await store.read_entry(Ledger(there, 1), "same") is None
         assert await store.list_entries(there, 0, 10, None) == ([], False)
+
+
+class PagesContract:
+    """Entries that are stored together."""
+
+    async def test_a_page_is_stored_whole_and_each_entry_is_found_in_it(self, store: Store) -> None:
+        ledger, entries = Ledger(factories.counter_key(), 4), entries_of_one_page(PLACE_MAX)
+        assert await store.insert_page(ledger, entries) is None
+        assert [await store.read_entry(ledger, entry.id) for entry in entries] == entries
+        assert await store.read_entries(ledger, [entry.id for entry in entries]) == {one.id: one for one in entries}
+
+    async def test_a_page_that_is_sent_again_changes_nothing_whatever_became_of_its_entries(self, store: Store) -> None:
+        ledger, entries = Ledger(factories.counter_key(), 1), entries_of_one_page(3)
+        await store.insert_page(ledger, entries)
+        for left in (2, 1, 0):
+            assert await store.delete_entries(ledger, [entries[left]], NOT_YET_EXPIRED_MS)
+            assert await store.insert_page(ledger, entries) == LedgerPage(entries=tuple(entries[:left]))
+        assert await store.list_entries(ledger.counter, 0, 10, None) == ([], False)
+
+    async def test_of_two_deleters_of_one_entry_in_a_page_one_does_it_and_the_others_stay(self, store: Store) -> None:
+        ledger, entries = Ledger(factories.counter_key(), 1), entries_of_one_page(8)
+        await store.insert_page(ledger, entries)
+        doomed = [entry for entry in entries[:4] for _ in range(3)]
+        outcomes = await asyncio.gather(*(store.delete_entries(ledger, [one], NOT_YET_EXPIRED_MS) for one in doomed))
+        assert sum(outcomes) == 4
+        assert await store.list_entries(ledger.counter, 0, 10, None) == (entries[4:], False)
+
+    async def test_a_rename_leaves_the_rest_of_the_page_as_it_is(self, store: Store) -> None:
+        ledger, entries = Ledger(factories.counter_key(), 1), entries_of_one_page(3)
+        await store.insert_page(ledger, entries)
+        renamed = await store.rename_entry(ledger, entries[1], "mail", "n1")
+        assert renamed == msgspec.structs.replace(entries[1], name="mail", name_nonce="n1")
+        assert await store.list_entries(ledger.counter, 0, 10, None) == ([entries[0], renamed, entries[2]], False)
+
+    async def test_a_list_may_be_cut_anywhere_in_a_page(self, store: Store) -> None:
+        ledger = Ledger(factories.counter_key(), 1)
+        pages = [entries_of_one_page(size, number=number) for number, size in enumerate((5, 1, 3, 60, 2))]
+        for page in pages:
+            await store.insert_page(ledger, page)
+        for entry in pages[2]:
+            assert await store.delete_entries(ledger, [entry], NOT_YET_EXPIRED_MS)
+        entries = [entry for page in (*pages[:2], *pages[3:]) for entry in page]
+        for limit in (1, 2, 4, 7, 30, 100):
+            listed: list[Entry] = []
+            more = True
+            while more:
+                after = listed[-1].id if listed else None
+                part, more = await store.list_entries(ledger.counter, 0, limit, after)
+                assert len(part) == limit or not more
+                listed += part
+            assert listed == entries
+
+    async def test_an_emptied_page_is_replaced_only_by_who_saw_it(self, store: Store) -> None:
+        ledger = Ledger(factories.counter_key(), 1)
+        first, second, third = (factories.entry("mine", nonce=nonce) for nonce in ("n1", "n2", "n3"))
+        await store.insert_page(ledger, [first])
+        assert await store.delete_entries(ledger, [first], NOT_YET_EXPIRED_MS)
+        emptied = await store.insert_page(ledger, [second])
+        assert emptied == LedgerPage(entries=(), nonce="n1")
+        assert await store.insert_page(ledger, [second], emptied) is None
+        assert await store.insert_page(ledger, [third], emptied) == LedgerPage(entries=(second,), nonce="n2")
+        assert await store.delete_entries(ledger, [second], NOT_YET_EXPIRED_MS)
+        assert await store.insert_page(ledger, [first], emptied) == LedgerPage(entries=(), nonce="n2")
+        assert await store.read_entry(ledger, "mine") is None
+
+    async def test_an_emptied_page_that_is_gone_is_not_replaced(self, store: Store) -> None:
+        ledger, gone = Ledger(factories.counter_key(), 1), LedgerPage(entries=(), nonce="n1")
+        assert await store.insert_page(ledger, [factories.entry("mine", nonce="n2")], gone) == LedgerPage(entries=())
+        assert await store.read_entry(ledger, "mine") is None
 
 
 class TurnContract:
@@ -620,7 +810,9 @@ class TurnContract:
         assert await store.take_turn(name, "other", now_ms=2_600, until_ms=4_000)
 
 
-class StoreContract(AccountsContract, ChangeContract, HealContract, EntriesContract, TurnContract):
+class StoreContract(
+    AccountsContract, ChangeContract, HealContract, CutContract, EntriesContract, PagesContract, TurnContract
+):
     """All of it; a subclass says for which implementation."""
 
 

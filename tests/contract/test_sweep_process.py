@@ -26,6 +26,7 @@ async def test_the_process_heals_and_reports(ministack_endpoint: str, monkeypatc
         factories.counter(CounterKey(account.id, SERVICES), best_effort=3), touched_at_ms=0
     )
     async with open_store(table_name) as store:
+        await store.ping()
         await store.create_account(account, counter)
 
         process = await asyncio.create_subprocess_exec(

@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from deploy.cloud import Cloud
-from deploy.deploy import Deployment, Place, deploy
+from deploy.deploy import Deployment, DeployPlace, deploy
 from deploy.infra import Outputs, Terraform, keep_image, variables_of
 from deploy.registry import machine_type, tag_for
 from stack import aws, package
@@ -45,7 +45,7 @@ def deployed(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     port, folder = free_port(), tmp_path_factory.mktemp("deploy")
     package.build()
     with ministack(port, folder / "ministack.log"):
-        place = Place(url_of(port), tag_for("tested", machine_type()), machine_type())
+        place = DeployPlace(url_of(port), tag_for("tested", machine_type()), machine_type())
         variables = variables_of({"ENV": "local", "AWS_ENDPOINT_URL": url_of(port)})
         arguments = (*variables, "-var=api_tasks_min=1", "-input=false", "-no-color")
         terraform = Terraform(folder / "terraform")
@@ -113,7 +113,7 @@ def test_a_version_that_does_not_run_is_taken_back_and_not_recorded(deployed: De
     docker("commit", "--change", 'CMD ["false"]', container, broken)
     docker("rm", container)
     docker("push", broken)
-    place = Place(deployed.endpoint, tag, machine_type())
+    place = DeployPlace(deployed.endpoint, tag, machine_type())
     arguments = [*deployed.arguments, "-auto-approve"]
     with pytest.raises(StackError, match="new tasks did not get healthy"):
         deploy(Deployment(place, deployed.terraform, Cloud(place.endpoint), arguments))

@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]  # ships no types
 
 import api.app
 from api.serving import server
-from api.settings import Settings, load_settings
+from api.settings import ApiSettings, load_settings
 from stack import aws, compose
 from stack.errors import StackError
 from stack.package import find_modules
@@ -89,7 +89,7 @@ def test_the_settings_in_the_containers_are_those_of_the_stack(services: dict[st
     assert settings == services["provisioning"]["environment"]
     assert settings == {**aws.environment("http://aws:4566"), "TABLE_NAME": DEFAULT_TABLE}
     variables = read_variables(read_stages("api.Dockerfile")[-1])
-    assert load_settings(variables | settings) == Settings(host="0.0.0.0", table_name=DEFAULT_TABLE)  # noqa: S104
+    assert load_settings(variables | settings) == ApiSettings(host="0.0.0.0", table_name=DEFAULT_TABLE)  # noqa: S104
 
 
 def test_ports_lead_to_where_the_servers_listen_and_from_this_machine_only(services: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def test_ports_lead_to_where_the_servers_listen_and_from_this_machine_only(servi
 
 
 def test_a_stop_waits_for_the_longest_drain(services: dict[str, Any]) -> None:
-    longest_s = server._LINGER_S + Settings().deadline_s + server._GRACE_S + api.app.DRAIN_TIMEOUT_S
+    longest_s = server._LINGER_S + ApiSettings().deadline_s + server._GRACE_S + api.app.DRAIN_TIMEOUT_S
     assert float(services["api"]["stop_grace_period"].removesuffix("s")) > longest_s
 
 

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import msgspec
 
 from counters.errors import LimitReachedError
-from counters.keys import CounterKey
-from counters.model import Counter, Enforcement
+from counters.keys import CounterKey, Ledger
+from counters.model import Counter, Enforcement, Entry
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.processes import Process
 from tests.simulation.store import Violation, WatchedMemory, Watcher
@@ -63,6 +63,7 @@ class LastWordStands(Watcher):
         self._store = store
         self._settings: dict[str, Setting] = {}
         self._of: dict[Subject, list[Setting]] = defaultdict(list)
+        self._inserted_s: dict[tuple[CounterKey, str], float] = {}
 
     def started(self, why: str, subject: Subject, value: object, process: Process) -> Setting:
         """Note that an operation of this name is about to be asked for."""
@@ -76,6 +77,8 @@ class LastWordStands(Watcher):
         setting.answered_s = self._loop.time()
         others = [one for one in self._of[setting.subject] if one is not setting]
         if any(one.ended_s is None or one.ended_s > setting.started_s for one in others):
+            return
+        if self._is_of_life_before(setting):
             return
         is_there, value = self._value(setting.subject)
         if is_there and value != setting.value:
@@ -93,6 +96,9 @@ class LastWordStands(Watcher):
     def is_asked_for(self, key: CounterKey, limit: int) -> bool:
         """Tell whether anybody ever asked for this limit."""
         return any(one.value == limit for one in self._of["limit", key, None])
+
+    def inserted(self, ledger: Ledger, entry: Entry) -> None:
+        self._inserted_s[ledger.counter, entry.id] = self._loop.time()
 
     def limited(self, after: Counter, why: str) -> None:
         self._applied(("limit", after.key, None), why)
@@ -113,6 +119,11 @@ class LastWordStands(Watcher):
         for one in others:
             if one.answered_s is not None and one.started_s >= setting.ended_s:
                 raise Violation(f"an older change of a {subject[0]} undid a newer one", f"{setting}, {one}")
+
+    def _is_of_life_before(self, setting: Setting) -> bool:
+        """Tell whether a rename may have named an entry that was deleted since, and created again under its id."""
+        _, key, entry_id = setting.subject
+        return entry_id is not None and self._inserted_s.get((key, entry_id), -1.0) >= setting.started_s
 
     def _value(self, subject: Subject) -> tuple[bool, object]:
         """Return whether what is set is there, and its value."""

@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 
-from counters.keys import CounterKey
-from counters.model import Change, Counter, Enforcement, Entry, Healing
+from counters.keys import CounterKey, Ledger
+from counters.model import Change, Counter, CutHealing, Enforcement, Entry, Healing
 from counters.settlement import EntryChange, Settlement
 from tests.simulation.store import Violation, WatchedMemory, Watcher
 
@@ -21,7 +21,10 @@ class LimitKept(Watcher):
 
 
 class OneSided(Watcher):
-    """Strict: at every instant, the ledger's total is at most ``best_effort``."""
+    """Strict: at every instant, the ledger's total is at most ``best_effort``.
+
+    While there is a cut, this also holds of what was reserved after it, by itself.
+    """
 
     def __init__(self, store: WatchedMemory) -> None:
         self._store = store
@@ -30,13 +33,14 @@ class OneSided(Watcher):
         del before, change
         self._check(after.key)
 
-    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
-        del before, healing
+    def healed(self, before: Counter, after: Counter, healing: Healing | CutHealing) -> None:
         self._check(after.key)
+        if isinstance(healing, CutHealing) and after.best_effort > before.best_effort:
+            raise Violation("a healing in use raised best_effort although nothing was missing", healing)
 
-    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        del slots, entry
-        self._check(key)
+    def inserted(self, ledger: Ledger, entry: Entry) -> None:
+        del entry
+        self._check(ledger.counter)
 
     def _check(self, key: CounterKey) -> None:
         if not self._store.exists(key):
@@ -44,6 +48,11 @@ class OneSided(Watcher):
         counter, total = self._store.counter(key), self._store.total(key)
         if counter.enforcement is Enforcement.STRICT and total > counter.best_effort:
             raise Violation("the ledger's total is above best_effort", f"{total} > {counter.best_effort}")
+        if counter.enforcement is Enforcement.STRICT and counter.cut is not None:
+            revision, since = counter.cut.revision, counter.best_effort - counter.cut.amount
+            later = sum(entry.amount for entry in self._store.ledger(key).values() if entry.revision > revision)
+            if later > since:
+                raise Violation("more came after a cut than was reserved after it", f"{later} > {since}")
 
 
 class ExactlyOnce(Watcher):
@@ -78,8 +87,8 @@ class ExactlyOnce(Watcher):
         counted.update(part)
         self._check(after, settlement)
 
-    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
-        if healing.counted_from_ms is None:
+    def healed(self, before: Counter, after: Counter, healing: Healing | CutHealing) -> None:
+        if isinstance(healing, CutHealing) or healing.counted_from_ms is None:
             return
         counted = self._counted[after.key]
         under_way: list[int] = []

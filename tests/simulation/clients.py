@@ -10,7 +10,7 @@ import msgspec
 
 from counters.engine import Engine
 from counters.errors import AccountNotFoundError, EntryNotFoundError, LimitReachedError
-from counters.keys import CounterKey
+from counters.keys import CounterKey, is_ours
 from counters.model import Created
 from tests.simulation.faults import REQUEST_LIFE_S
 from tests.simulation.oracle import Fate
@@ -29,7 +29,7 @@ _DELETE_AGAIN: Final = 0.3
 _LONGEST_PAUSE_S: Final = 60.0
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class ClientStep(msgspec.Struct, frozen=True, kw_only=True):
     """One operation.
 
     Attributes:
@@ -72,10 +72,10 @@ class Client:
                 await asyncio.sleep(step.think_s)
                 await self._do(step)
 
-    def _draw(self, number: str) -> Step:
+    def _draw(self, number: str) -> ClientStep:
         options, random = self._world.options, self._random
         weights = {**_CREATING, **options.special} if random.random() >= options.delete_share else _DELETING
-        return Step(
+        return ClientStep(
             number=number,
             think_s=random.uniform(0, options.think_s),
             kind=random.choices([*weights], [*weights.values()])[0],
@@ -84,14 +84,14 @@ class Client:
             amount=random.choice(options.amounts),
         )
 
-    async def _do(self, step: Step) -> None:
+    async def _do(self, step: ClientStep) -> None:
         key = self._random.choice(self._world.keys)
         try:
             await self._do_in(key, step)
         except AccountNotFoundError:
             self._world.deaths.not_found(key)
 
-    async def _do_in(self, key: CounterKey, step: Step) -> None:
+    async def _do_in(self, key: CounterKey, step: ClientStep) -> None:
         alive = self._world.oracle.alive(key)
         if step.kind == "crowd":
             await self._create_crowd(key, step)
@@ -99,8 +99,10 @@ class Client:
             await self._create_together(key, step)
         elif step.kind == "create" or (not alive and step.kind != "delete_all"):
             await self._create(key, step)
+        elif step.kind == "again" and any(own := [one for one in alive if not is_ours(one)]):
+            await self._create_again(key, self._random.choice(own), step)
         elif step.kind == "again":
-            await self._create_again(key, self._random.choice(alive), step)
+            await self._create(key, step)
         elif step.kind == "rename":
             await self._rename(key, self._random.choice(alive), step)
         elif step.kind == "get":
@@ -112,7 +114,7 @@ class Client:
         else:
             await self._delete_all(key, step)
 
-    async def _create(self, key: CounterKey, step: Step) -> None:
+    async def _create(self, key: CounterKey, step: ClientStep) -> None:
         if not step.has_own_id:
             await self._create_once(key, None, step, self._pick())
             return
@@ -122,9 +124,9 @@ class Client:
                 return
             await asyncio.sleep(self._random.uniform(0.0, 1.0))
 
-    def _pick_id(self, key: CounterKey, step: Step) -> str:
+    def _pick_id(self, key: CounterKey, step: ClientStep) -> str:
         """Return an id of one's own: a new one, or one that was deleted."""
-        reusable = self._world.oracle.reusable(key)
+        reusable = [one for one in self._world.oracle.reusable(key) if not is_ours(one)]
         if reusable and self._random.random() < self._world.options.reuse_share:
             entry_id = self._random.choice(reusable)
             self._world.oracle.reuse(key, entry_id)
@@ -132,7 +134,7 @@ class Client:
             return entry_id
         return step.number.replace(" ", ".")
 
-    async def _create_crowd(self, key: CounterKey, step: Step) -> None:
+    async def _create_crowd(self, key: CounterKey, step: ClientStep) -> None:
         """Create many entries at once, by one process, so that flushes and calls are full."""
         process = self._pick()
         self._world.coverage.count("creates together")
@@ -140,22 +142,30 @@ class Client:
         ids = [f"{step.number}.{number}".replace(" ", ".") for number in range(self._world.options.crowd)]
         await _all_of([self._create_once(key, id_ if step.has_own_id else None, patient, process) for id_ in ids])
 
-    async def _create_together(self, key: CounterKey, step: Step) -> None:
+    async def _create_together(self, key: CounterKey, step: ClientStep) -> None:
         """Ask two processes for the same create at once, as a hedging client does, and perhaps delete it after."""
         entry_id = self._pick_id(key, step)
         self._world.coverage.count("creates of one id together")
-        answered = await _all_of([self._create_once(key, entry_id, step, self._pick()) for _ in range(2)])
+        processes = [self._pick() for _ in range(2)]
+        answered = await _all_of([self._create_once(key, entry_id, step, process) for process in processes])
         if all(answered) and self._random.random() < 2 * _DELETE_AGAIN:
             await asyncio.sleep(self._random.uniform(0.0, 1.0))
             await self._delete(key, entry_id, step)
+        elif len(set(answered)) > 1:
+            # The other process may still be at it, and learn late what became of its entry.
+            await self._delete(key, entry_id, step)
+            silent = processes[answered.index(False)]
+            if self._world.oracle.fate(key, entry_id).may_be_reused and silent in self._world.fleet.processes:
+                self._world.oracle.reuse(key, entry_id)
+                await self._create_once(key, entry_id, step, silent)
 
-    async def _create_again(self, key: CounterKey, entry_id: str, step: Step) -> None:
+    async def _create_again(self, key: CounterKey, entry_id: str, step: ClientStep) -> None:
         """Repeat a create, and now and then delete the entry right after: the repeat's own insert may still come."""
         is_answered = await self._create_once(key, entry_id, step, self._pick())
         if is_answered and self._random.random() < _DELETE_AGAIN:
             await self._delete(key, entry_id, step)
 
-    async def _create_once(self, key: CounterKey, entry_id: str | None, step: Step, process: Process) -> bool:
+    async def _create_once(self, key: CounterKey, entry_id: str | None, step: ClientStep, process: Process) -> bool:
         """Create; tell whether there was an answer."""
         world = self._world
         fate = world.oracle.fate(key, entry_id) if entry_id else None
@@ -177,7 +187,7 @@ class Client:
                 fate.pending -= 1
                 world.oracle.refused(key, entry_id, is_repeat=is_repeat)
                 fate.pending += 1
-            world.decisions.refused(key, process, started_s, error)
+            world.decisions.refused(key, process, started_s, step.amount, error)
             world.limits.refused(key, process, started_s, error)
             world.deaths.refused(key, started_s, error)
             return True
@@ -189,7 +199,9 @@ class Client:
         self._check_created(key, created, process, started_s, step)
         return True
 
-    def _check_created(self, key: CounterKey, created: Created, process: Process, started_s: float, step: Step) -> None:
+    def _check_created(
+        self, key: CounterKey, created: Created, process: Process, started_s: float, step: ClientStep
+    ) -> None:
         world = self._world
         if created.replayed:
             world.coverage.count("replay answered")
@@ -200,7 +212,9 @@ class Client:
         world.oracle.created(key, created)
         world.deaths.created(key, started_s)
 
-    async def _ask_to_create(self, key: CounterKey, entry_id: str | None, step: Step, process: Process) -> Created:
+    async def _ask_to_create(
+        self, key: CounterKey, entry_id: str | None, step: ClientStep, process: Process
+    ) -> Created:
         world = self._world
         if step.amount > 1:
             world.coverage.count("create of an amount above one")
@@ -214,7 +228,7 @@ class Client:
             amount=step.amount,
         )
 
-    async def _rename(self, key: CounterKey, entry_id: str, step: Step) -> None:
+    async def _rename(self, key: CounterKey, entry_id: str, step: ClientStep) -> None:
         world, process, why = self._world, self._pick(), self._why(step)
         setting = world.changes.started(why, ("name", key, entry_id), why, process)
         try:
@@ -235,7 +249,7 @@ class Client:
             world.coverage.count("entry renamed")
             world.changes.answered(setting)
 
-    async def _get(self, key: CounterKey, entry_id: str, step: Step) -> None:
+    async def _get(self, key: CounterKey, entry_id: str, step: ClientStep) -> None:
         try:
             await self._ask(step, f"get {entry_id}", lambda engine: engine.entries.get(key, entry_id))
         except InDoubtError:
@@ -243,21 +257,20 @@ class Client:
         except EntryNotFoundError:
             self._world.oracle.not_found(key, entry_id)
 
-    async def _delete(self, key: CounterKey, entry_id: str, step: Step) -> None:
+    async def _delete(self, key: CounterKey, entry_id: str, step: ClientStep) -> None:
         oracle = self._world.oracle
         fate = oracle.fate(key, entry_id)
         if fate.pending:
             # Whether it is created again before or after the delete would be anybody's guess.
             return
         oracle.asked_to_delete(key, entry_id)
-        self._world.decisions.deleting(key, max(self._world.options.amounts))
         fate.deleting += 1
         try:
             await self._try_to_delete(key, entry_id, fate, step)
         finally:
             fate.deleting -= 1
 
-    async def _try_to_delete(self, key: CounterKey, entry_id: str, fate: Fate, step: Step) -> None:
+    async def _try_to_delete(self, key: CounterKey, entry_id: str, fate: Fate, step: ClientStep) -> None:
         oracle, in_doubt = self._world.oracle, False
         for _ in range(_TRIES):
             try:
@@ -272,7 +285,9 @@ class Client:
                 oracle.deleted(key, entry_id)
                 return
 
-    async def _ask_to_delete(self, key: CounterKey, entry_id: str, fate: Fate, step: Step) -> None:
+    async def _ask_to_delete(self, key: CounterKey, entry_id: str, fate: Fate, step: ClientStep) -> None:
+        # Each try of a hybrid delete makes its room before it is flushed.
+        self._world.decisions.deleting(key, max(self._world.options.amounts))
         fate.deleting += 1
 
         def ended() -> None:
@@ -285,7 +300,7 @@ class Client:
         doomed = self._world.oracle.doomed(key)
         return self._random.choice(doomed if doomed and self._random.random() < 0.2 else alive)
 
-    async def _delete_listed(self, key: CounterKey, step: Step) -> None:
+    async def _delete_listed(self, key: CounterKey, step: ClientStep) -> None:
         try:
             page = await self._ask(step, "list", lambda engine: engine.entries.page(key, 3, None))
         except InDoubtError:
@@ -293,7 +308,7 @@ class Client:
         if page.items:
             await self._delete(key, page.items[-1].id, step)
 
-    async def _delete_all(self, key: CounterKey, step: Step) -> None:
+    async def _delete_all(self, key: CounterKey, step: ClientStep) -> None:
         self._world.decisions.deleting(key, math.inf)
         # However long a process stands still, it may go on with it afterwards.
         self._world.oracle.sweeping(key, 10 * DEADLINE_S + REQUEST_LIFE_S + _LONGEST_PAUSE_S)
@@ -305,7 +320,7 @@ class Client:
 
     async def _ask(
         self,
-        step: Step,
+        step: ClientStep,
         what: str,
         operation: Callable[[Engine], Coroutine[Any, Any, T]],
         on_end: Callable[[], None] | None = None,
@@ -323,7 +338,7 @@ class Client:
     def _pick(self) -> Process:
         return self._world.fleet.pick(self._random)
 
-    def _why(self, step: Step) -> str:
+    def _why(self, step: ClientStep) -> str:
         """Return a name for one more ask of an operation."""
         self._asks += 1
         return step.number if self._asks == 1 else f"{step.number} again {self._asks}"

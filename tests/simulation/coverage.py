@@ -4,7 +4,7 @@ A simulation in which nothing ever happens keeps every promise. So each run coun
 prints the sums, and a test fails when one of them is zero.
 """
 
-from collections import Counter as RecordTotals
+from collections import Counter as Tally
 from typing import Final
 
 MET: Final = (
@@ -12,8 +12,13 @@ MET: Final = (
     "account deleted while a create was under way",
     "account made",
     "create of an amount above one",
+    "counter in use cut",
+    "counter in use healed",
+    "create of an id that is under way",
+    "create deferred to the outcome of a flush",
     "creates together",
     "creates of one id together",
+    "emptied page replaced",
     "entry renamed",
     "fence stopped records",
     "flush of more than a call",
@@ -22,6 +27,9 @@ MET: Final = (
     "id used again after its delete",
     "limit changed while a flush was under way",
     "marks pruned",
+    "page emptied",
+    "page of several entries",
+    "page refused, as an earlier try of it was stored",
     "pause with a delete under way",
     "pause with a flush under way",
     "pause with a release waiting",
@@ -31,6 +39,7 @@ MET: Final = (
     "processes with several deadlines",
     "limit of an account set",
     "name of an account set",
+    "release of before the cut",
     "release of an earlier epoch dropped by its lane",
     "release of an earlier epoch refused by the store",
     "replay answered",
@@ -54,8 +63,14 @@ class Coverage:
     """
 
     def __init__(self) -> None:
-        self.met: RecordTotals[str] = RecordTotals()
+        self.met: Tally[str] = Tally()
         self.is_ahead = False
+
+    @property
+    def released_too_late(self) -> int:
+        """How many releases came after a healing, and were dropped."""
+        by_lane, by_store = "dropped by its lane", "refused by the store"
+        return sum(self.met[f"release of an earlier epoch {who}"] for who in (by_lane, by_store))
 
     def takes_ahead(self) -> bool:
         """Tell whether the flush that is being sent reserves for a lease as well."""

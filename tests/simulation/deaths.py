@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from counters.errors import LimitReachedError
-from counters.keys import CounterKey
+from counters.keys import CounterKey, Ledger
 from counters.model import Counter, Enforcement, Entry
 from tests.simulation.changes import LastWordStands
 from tests.simulation.faults import TRY_TIMEOUT_S
@@ -89,9 +89,8 @@ class DeletedStaysDeleted(Watcher):
         if death is not None and death.answered_s is not None:
             raise Violation("a deleted account came back", counter.key)
 
-    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        del slots
-        if not self._store.exists(key):
+    def inserted(self, ledger: Ledger, entry: Entry) -> None:
+        if not self._store.exists(ledger.counter):
             raise Violation("an entry appeared in an account that is gone", entry)
 
     def check_end(self) -> None:

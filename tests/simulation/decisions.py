@@ -5,15 +5,14 @@ from typing import Final
 import msgspec
 
 from counters.errors import LimitReachedError
-from counters.keys import CounterKey
-from counters.model import Change, Counter, Enforcement, Entry, Healing
+from counters.keys import CounterKey, Ledger
+from counters.model import Change, Counter, CutHealing, Enforcement, Entry, Healing
 from counters.settlement import Settlement
-from tests.simulation.faults import PAUSES, READ_FAULTS, REQUEST_LIFE_S, TRY_TIMEOUT_S, Fault
+from tests.simulation.faults import PAUSES, READ_FAULTS, TRY_TIMEOUT_S, NetworkFault
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.options import Options
 from tests.simulation.processes import Process
 from tests.simulation.store import Violation, WatchedMemory, Watcher
-from tests.support.engines import DEADLINE_S
 
 _COUNTED_WITHIN_S: Final = 30.0
 """How long a counter may take nothing, so that what a hybrid lane did is not in it."""
@@ -27,9 +26,10 @@ class _Seen(msgspec.Struct, frozen=True):
 
 
 class FairDecisions(Watcher):
-    """Who is refused could have seen the counter full, counting what was under way in the same process.
+    """A refusal by a strict counter was true at an instant of its request: ``best_effort`` left no room for it.
 
-    And who is let into a hybrid counter could have seen room: nothing else keeps its limit.
+    A refusal by a hybrid counter could have been true, counting what was under way in the same process. Who is let into
+    a hybrid counter could have seen room: nothing else keeps its limit.
     """
 
     def __init__(self, loop: SimulatedLoop, store: WatchedMemory, options: Options) -> None:
@@ -40,8 +40,10 @@ class FairDecisions(Watcher):
         self._creates: list[tuple[float, CounterKey, Process, int]] = []
         self._deletes: list[tuple[float, CounterKey, float]] = []
         # Age of the oldest look that may decide: a look lasts 100 ms, and its answer or a healing takes time.
-        is_slow = not options.rates.keys().isdisjoint({Fault.SLOW, Fault.WAITS, Fault.REQUEST_LOST, *PAUSES})
-        self._look_s = options.full_for_s + (2 * TRY_TIMEOUT_S if is_slow else 40 * options.latency_s)
+        is_slow = not options.rates.keys().isdisjoint(
+            {NetworkFault.SLOW, NetworkFault.WAITS, NetworkFault.REQUEST_LOST, *PAUSES}
+        )
+        self._look_s = options.sight_lasts_s + (2 * TRY_TIMEOUT_S if is_slow else 40 * options.latency_s)
         # A hybrid lane that cannot look goes by what it saw last.
         self._can_look = options.rates.keys().isdisjoint({*READ_FAULTS, *PAUSES})
 
@@ -68,21 +70,25 @@ class FairDecisions(Watcher):
         if value + amount - freed > limit:
             raise Violation("a hybrid create was let in although there was no room", f"{value} of {limit}")
 
-    def refused(self, key: CounterKey, process: Process, started_s: float, error: LimitReachedError) -> None:
-        """A create was refused."""
-        since = started_s - self._look_s
-        if process.undisturbed_since > since or process.is_paused or self._is_changing:
-            # What it saw may be as old as its pause was long.
+    def refused(
+        self, key: CounterKey, process: Process, started_s: float, amount: int, error: LimitReachedError
+    ) -> None:
+        """A create of this amount was refused."""
+        if self._is_changing:
             return
-        seen = self._seen_since(key, since)
+        seen = self._seen_since(key, started_s)
+        if not self._store.exists(key) or self._store.counter(key).enforcement is Enforcement.STRICT:
+            if not any(one.value + amount > one.limit for one in seen):
+                raise Violation("a create was refused although its counter had room all the time", error)
+            return
+        if process.undisturbed_since > started_s or process.is_paused:
+            return
         in_use, limit = max(one.in_use for one in seen), min(one.limit for one in seen)
         # A hybrid create is in flight until it is counted, in ``eventual`` as well meanwhile.
-        is_strict = not self._store.exists(key) or self._store.counter(key).enforcement is Enforcement.STRICT
-        lasts_s = DEADLINE_S + REQUEST_LIFE_S if is_strict else _COUNTED_WITHIN_S
         beside = sum(
             amount
             for at_s, owner, host, amount in self._creates
-            if at_s >= since - lasts_s and (owner, host) == (key, process)
+            if at_s >= started_s - _COUNTED_WITHIN_S and (owner, host) == (key, process)
         )
         if in_use + beside <= limit:
             raise Violation("a create was refused although there was room", f"{in_use} of {limit}, {error}")
@@ -97,7 +103,7 @@ class FairDecisions(Watcher):
         del before, change
         self._note(after)
 
-    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
+    def healed(self, before: Counter, after: Counter, healing: Healing | CutHealing) -> None:
         del before, healing
         self._note(after)
 
@@ -109,10 +115,10 @@ class FairDecisions(Watcher):
         del settlement
         self._note(after)
 
-    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        del slots, entry
-        if self._store.exists(key):
-            self._note(self._store.counter(key))
+    def inserted(self, ledger: Ledger, entry: Entry) -> None:
+        del entry
+        if self._store.exists(ledger.counter):
+            self._note(self._store.counter(ledger.counter))
 
     def made(self, counter: Counter) -> None:
         self._note(counter)

@@ -34,7 +34,7 @@ class Dice(Random):
         return (mixed >> 8 & (1 << _BITS) - 1) / (1 << _BITS)
 
     def getrandbits(self, k: int, /) -> int:
-        """Return a number of so many bits."""
+        """Return a number with this many bits."""
         bits = 0
         for _ in range(0, k, _BITS):
             bits = bits << _BITS | int(self.random() * (1 << _BITS))

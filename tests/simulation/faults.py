@@ -18,7 +18,7 @@ SKEW_MAX_S: Final = 1.9
 the quiet time less the deadline: a late change may set ``touched_at`` back by both, a clock ahead adds its own."""
 
 
-class Fault(StrEnum):
+class NetworkFault(StrEnum):
     """Kinds of trouble."""
 
     SLOW = "slow"
@@ -29,7 +29,6 @@ class Fault(StrEnum):
     REQUEST_LOST = "request_lost"
     ANSWER_LOST = "answer_lost"
     DELAYED = "delayed"
-    PARTIAL = "partial"
     CRASH = "crash"
     SHUTDOWN = "shutdown"
     PAUSE = "pause"
@@ -43,19 +42,18 @@ class Fault(StrEnum):
     BATCH_LOST = "batch_lost"
 
 
-READ_FAULTS: Final = (Fault.SLOW, Fault.WAITS, Fault.THROTTLED, Fault.REQUEST_LOST)
+READ_FAULTS: Final = (NetworkFault.SLOW, NetworkFault.WAITS, NetworkFault.THROTTLED, NetworkFault.REQUEST_LOST)
 WRITE_FAULTS: Final = (
-    Fault.SLOW,
-    Fault.WAITS,
-    Fault.THROTTLED,
-    Fault.CONFLICT,
-    Fault.REQUEST_LOST,
-    Fault.ANSWER_LOST,
-    Fault.DELAYED,
+    NetworkFault.SLOW,
+    NetworkFault.WAITS,
+    NetworkFault.THROTTLED,
+    NetworkFault.CONFLICT,
+    NetworkFault.REQUEST_LOST,
+    NetworkFault.ANSWER_LOST,
+    NetworkFault.DELAYED,
 )
-BATCH_FAULTS: Final = (*WRITE_FAULTS, Fault.PARTIAL)
-PROCESS_FAULTS: Final = (Fault.CRASH, Fault.SHUTDOWN, Fault.PAUSE, Fault.PAUSE_LATER)
-PAUSES: Final = (Fault.PAUSE, Fault.PAUSE_LATER, Fault.PAUSE_SENDING)
+PROCESS_FAULTS: Final = (NetworkFault.CRASH, NetworkFault.SHUTDOWN, NetworkFault.PAUSE, NetworkFault.PAUSE_LATER)
+PAUSES: Final = (NetworkFault.PAUSE, NetworkFault.PAUSE_LATER, NetworkFault.PAUSE_SENDING)
 
 
 class Injector:
@@ -67,19 +65,19 @@ class Injector:
         is_active: Whether faults happen; off in the liveness phase.
     """
 
-    def __init__(self, dice: Dice, rates: dict[Fault, float], left_out: frozenset[str]) -> None:
+    def __init__(self, dice: Dice, rates: dict[NetworkFault, float], left_out: frozenset[str]) -> None:
         self._dice = dice
         self._rates = rates
         self._left_out = left_out
-        self.injected: Counter[Fault] = Counter()
+        self.injected: Counter[NetworkFault] = Counter()
         self.places: list[str] = []
         self.is_active = True
 
-    def happens(self, kind: Fault) -> bool:
+    def happens(self, kind: NetworkFault) -> bool:
         """Tell whether a kind of fault happens in this run."""
         return self.is_active and kind in self._rates
 
-    def draw(self, kinds: Sequence[Fault], place: str, *, share: float = 1.0) -> Fault | None:
+    def draw(self, kinds: Sequence[NetworkFault], place: str, *, share: float = 1.0) -> NetworkFault | None:
         """Return what happens at a place: one of these kinds, or nothing.
 
         Args:
@@ -96,7 +94,7 @@ class Injector:
                 return self._inject(kind, place)
         return None
 
-    def _inject(self, kind: Fault, place: str) -> Fault | None:
+    def _inject(self, kind: NetworkFault, place: str) -> NetworkFault | None:
         if place in self._left_out:
             return None
         self.places.append(place)

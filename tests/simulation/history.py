@@ -1,19 +1,19 @@
 """What happened in a run: readable lines with virtual times, and counts."""
 
-from collections import Counter as RecordTotals
+from collections import Counter as Tally
 from typing import Any
 
 import msgspec
 
-from counters.keys import CounterKey
-from counters.model import Account, Change, Counter, Entry, Healing, Refused
+from counters.keys import CounterKey, Ledger
+from counters.model import Account, Change, Counter, Entry, Healing, LedgerPage, Refused
 from counters.settlement import Settlement, Unsettled
-from tests.simulation.faults import Fault
+from tests.simulation.faults import NetworkFault
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.store import READS, WatchedMemory
 
 
-class Line(msgspec.Struct, frozen=True):
+class HistoryLine(msgspec.Struct, frozen=True):
     """One event."""
 
     at_s: float
@@ -24,7 +24,7 @@ class Line(msgspec.Struct, frozen=True):
         return f"{self.at_s:10.3f} s  {self.who:<12} {self.what}"
 
 
-class History:
+class RunHistory:
     """Takes down what happens, if anybody is to read it.
 
     Attributes:
@@ -37,17 +37,17 @@ class History:
         self._loop = loop
         self._store = store
         self._is_read = is_read
-        self.lines: list[Line] = []
-        self.operations: RecordTotals[str] = RecordTotals()
+        self.lines: list[HistoryLine] = []
+        self.operations: Tally[str] = Tally()
         self.steps: list[str] = []
 
     def note(self, who: str, what: str) -> None:
         """Note an event."""
         if self._is_read:
-            self.lines.append(Line(self._loop.time(), who, what))
+            self.lines.append(HistoryLine(self._loop.time(), who, what))
 
     def note_applied(
-        self, machine: str, method: str, args: tuple[Any, ...], fault: Fault | None, outcome: object
+        self, machine: str, method: str, args: tuple[Any, ...], fault: NetworkFault | None, outcome: object
     ) -> None:
         """Note that a call took effect, and what the counter and its ledger are now."""
         if not self._is_read or method in READS:
@@ -68,7 +68,7 @@ class History:
             f" limit {counter.limit}{' closed' if counter.is_closed else ''}"
         )
 
-    def note_failed(self, machine: str, method: str, args: tuple[Any, ...], fault: Fault | None) -> None:
+    def note_failed(self, machine: str, method: str, args: tuple[Any, ...], fault: NetworkFault | None) -> None:
         """Note that a call failed for its caller."""
         if self._is_read:
             self.note(machine, f"{method} {_describe(args)} fails: {fault}")
@@ -82,6 +82,10 @@ def _describe_one(arg: object) -> str:  # noqa: PLR0911 - one line for each kind
     match arg:
         case CounterKey():
             return arg.account_id
+        case Ledger():
+            return arg.counter.account_id
+        case LedgerPage():
+            return f"over {arg.nonce}"
         case Change():
             return f"{arg.delta:+}{' under the limit ' + str(arg.limit) if arg.admits else ''}" + (
                 "" if arg.epoch is None else f" if epoch {arg.epoch}"

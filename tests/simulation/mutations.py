@@ -34,20 +34,19 @@ class Mutation(msgspec.Struct, frozen=True):
 MUTATIONS: Final = (
     Mutation(
         "release before delete",
-        "counters.entries:Entries.delete",
+        "counters.entries:Entries._delete_strict",
         (
             (
-                """amount = await self._delete_entry(counter, entry, deadline)
-        if amount:
-            await lane.adjust(-amount, counter.epoch, deadline)""",
-                """await lane.adjust(-1, counter.epoch, deadline)
-        await self._delete_entry(counter, entry, deadline)""",
+                "outcomes = await",
+                """await lane.adjust({0: -sum(entry.amount for entry in entries)}, counter.epoch, deadline)
+    outcomes = await""",
             ),
+            ("if released:", "if False:"),
         ),
     ),
     Mutation(
         "release repeated after an unknown outcome",
-        "counters.lanes.lane:Lane._commit",
+        "counters.lanes.flush:Flusher._commit",
         (
             ("[one for one in batch.adjustments if one.epoch is None])", "batch.adjustments)"),
             ("self._planner.finish([one for one in batch.adjustments if one.epoch is not None])", "pass"),
@@ -55,20 +54,20 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "reserve of unknown outcome taken for granted",
-        "counters.lanes.lane:Lane._commit",
+        "counters.lanes.flush:Flusher._commit",
         (
             (
                 "self._queue.put_back(Batch(batch.tickets, [one for one in batch.adjustments if one.epoch is None]))",
-                "self._start_write(counter, batch, is_reserved=True)",
+                "self._writes.start(counter, batch, is_reserved=True)",
             ),
         ),
     ),
     Mutation(
         "write before reserve",
-        "counters.lanes.lane:Lane._commit",
+        "counters.lanes.flush:Flusher._commit",
         (
-            ("    outcome =", "    self._start_write(counter, batch, is_reserved=True)\n    outcome ="),
-            ("self._start_write(changed, batch, is_reserved=True)", "pass"),
+            ("    outcome =", "    self._writes.start(counter, batch, is_reserved=True)\n    outcome ="),
+            ("self._writes.start(changed, batch, is_reserved=True)", "pass"),
         ),
     ),
     Mutation(
@@ -79,7 +78,7 @@ MUTATIONS: Final = (
     Mutation(
         "lane releases what belongs to an earlier epoch",
         "counters.lanes.planner:Planner._drop_outdated",
-        (("return outdated, [one for one in adjustments if one.epoch in valid]", "return [], list(adjustments)"),),
+        (("outdated = [one for one in adjustments if _is_outdated(counter, one)]", "outdated = []"),),
     ),
     Mutation(
         "settlement does not check the mark",
@@ -124,7 +123,7 @@ MUTATIONS: Final = (
     Mutation(
         "healing does not start an epoch",
         "counters.stores.memory:MemoryStore.heal_counter",
-        (("epoch=counter.epoch + 1,", ""),),
+        ((" epoch=counter.epoch + 1,", ""),),
     ),
     Mutation(
         "reset of eventual leaves the fence where it was",
@@ -133,26 +132,35 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "reservation of a doubtful write given back",
-        "counters.lanes.writer:EntryWriter._write_batch",
+        "counters.lanes.writer:EntryWriter._write_page",
         (
             (
-                """await asyncio.gather(*(self._look_for(ticket) for ticket in live))
-        return unused""",
+                "await self._backlog.resolve(ledger, live)\n        return unused",
                 """for ticket in live:
-            ticket.fail(OverloadedError("in doubt"))
+            ticket.expire()
         return _sum(tickets)""",
             ),
         ),
     ),
     Mutation(
-        "write of unknown outcome sent again",
-        "counters.lanes.backlog:Backlog._send",
-        (("except NotAppliedError:", "except Exception:"),),
+        "page in doubt sent again under other ids",
+        "counters.lanes.backlog:Backlog._call",
+        (
+            (
+                "except NotAppliedError:",
+                "except Exception:",
+            ),
+        ),
     ),
     Mutation(
         "reservation of a doubtful write in the backlog given back",
-        "counters.lanes.writer:EntryWriter._write_later",
-        (("return 0\n    except", "return ticket.entry.amount\n    except"),),
+        "counters.lanes.backlog:Backlog._resolve",
+        (("_resolve(is_written, result=True)", "_resolve(is_written, result=False)"),),
+    ),
+    Mutation(
+        "page in doubt sent again with a part of its entries",
+        "counters.lanes.backlog:Backlog.resolve",
+        (("[ticket.entry for ticket in page]", "[page[0].entry]"),),
     ),
     Mutation(
         "lease used twice",
@@ -167,27 +175,30 @@ MUTATIONS: Final = (
     Mutation(
         "lease never given back",
         "counters.lanes.lease:Lease.give_back",
-        (("counter.epoch", "None"),),
+        (("lot.counter.epoch", "None"),),
     ),
     Mutation(
         "lease kept although nobody knows whether it was reserved",
-        "counters.lanes.lane:Lane._commit",
+        "counters.lanes.flush:Flusher._commit",
         (("self._lease.restrain()", "self._keep_ahead(counter, ahead, sent_at)"),),
     ),
     Mutation(
-        "insert of unknown outcome sent again",
-        "counters.lanes.writer:EntryWriter._insert",
-        (("await self._look_for(ticket)\n            return 0", "pass"),),
+        "insert in doubt counts as not written",
+        "counters.lanes.insert:Insert.send",
+        (
+            (
+                "self._is_in_doubt = True",
+                "pass",
+            ),
+        ),
     ),
     Mutation(
         "reservation of a replay kept",
-        "counters.lanes.writer:EntryWriter._insert",
+        "counters.lanes.insert:Insert._is_answered",
         (
             (
-                """ticket.replay(taken_by)
-            return ticket.entry.amount""",
-                """ticket.replay(taken_by)
-            return 0""",
+                "self._ticket.replay(taken.entries[0])",
+                "self._is_used = True\n        self._ticket.replay(taken.entries[0])",
             ),
         ),
     ),
@@ -198,13 +209,47 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "lane at the limit refuses from a look of any age",
-        "counters.lanes.planner:Planner.may_trust",
-        (("< self._full_for_s", "< 1e9"),),
+        "counters.lanes.planner:Planner._saw_all",
+        (("<= self._view.asked_at", "<= 1e18"),),
     ),
     Mutation(
-        "replay answered although its own insert may still come",
-        "counters.lanes.writer:EntryWriter._look_for",
-        (("                break\n", "                return ticket.replay(found)\n"),),
+        "answer of an entry that was deleted shared with a caller who came after that",
+        "counters.lanes.insert:Insert._is_answered",
+        (("self._ticket.asked_at = self._began_at", "pass"),),
+    ),
+    Mutation(
+        "answer shared with a caller who came after the question",
+        "counters.lanes.tickets:Ticket.found_since",
+        (("self.asked_at < arrived_at", "False"),),
+    ),
+    Mutation(
+        "create refused by what is only planned",
+        "counters.lanes.planner:Planner.plan",
+        (("deferred.append(ticket)", "refused.append(ticket)"),),
+    ),
+    Mutation(
+        "emptied page replaced whatever it is by now",
+        "counters.stores.memory:MemoryStore.insert_page",
+        (
+            (
+                "(emptied is not None and emptied.nonce != self._nonces[key])",
+                "False",
+            ),
+        ),
+    ),
+    Mutation(
+        "page written again once its entries are gone",
+        "counters.stores.memory:MemoryStore.insert_page",
+        (
+            (
+                "is_there = key in self._nonces",
+                "is_there = any(page_id_of(one) == page_id for one in slot)",
+            ),
+            (
+                "(emptied is not None and emptied.nonce != self._nonces[key])",
+                "False",
+            ),
+        ),
     ),
     Mutation(
         "what was never in flight taken from what is",
@@ -213,22 +258,22 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "release under the epoch of the release",
-        "counters.entries:Entries.delete",
+        "counters.entries:Entries._delete_strict",
         (
             (
-                "await lane.adjust(-amount, counter.epoch, deadline)",
-                "await lane.adjust(-amount, (await lane.look(deadline)).epoch, deadline)",
+                "await lane.adjust(released, counter.epoch, deadline)",
+                "await lane.adjust(released, (await lane.look(deadline)).epoch, deadline)",
             ),
         ),
     ),
     Mutation(
         "unused reservation released under the latest epoch",
-        "counters.lanes.lane:Lane._write",
+        "counters.lanes.writes:Writes._write",
         (
             (
                 "    if adjustment is not None:\n",
                 """    if adjustment is not None:
-        now = await self._store.read_counter(self._key)
+        now = await self._writer._store.read_counter(self._key)
         adjustment.epoch = adjustment.epoch if adjustment.delta > 0 else now and now.epoch
 """,
             ),
@@ -236,8 +281,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "delete in doubt that finds nothing releases",
-        "counters.entries:Entries._delete_entry",
-        (("return 0\n", "return entry.amount\n"),),
+        "counters.entries:Entries._delete_page",
+        (("[0 if in_doubt", "[entries[0].amount if in_doubt"),),
     ),
     Mutation(
         "lease used however old it is",
@@ -262,7 +307,7 @@ MUTATIONS: Final = (
     Mutation(
         "fence at the recount",
         "counters.healing.healer:Healer._counted_from_ms",
-        ((" - int(self._settings.quiet_s * 500)", ""),),
+        ((" - _FENCE_BEFORE_MS", ""),),
     ),
     Mutation(
         "fence compared with the newest record of a batch",
@@ -277,15 +322,15 @@ MUTATIONS: Final = (
     Mutation(
         "quiet of 11 s",
         "counters.healing.healer:Healer.quiet_in_s",
-        (("else self._settings.quiet_s", "else 11.0"),),
+        (("else self._settings.heal_after_s", "else 11.0"),),
     ),
     Mutation(
         "insert that the deadline cut off counts as not written",
-        "counters.lanes.writer:EntryWriter._insert",
+        "counters.lanes.insert:Insert.send",
         (
             (
                 "except (OutcomeUnknownError, TimeoutError):",
-                "except TimeoutError:\n            return ticket.entry.amount\n        except OutcomeUnknownError:",
+                "except TimeoutError:\n        raise\n    except OutcomeUnknownError:",
             ),
         ),
     ),
@@ -295,9 +340,14 @@ MUTATIONS: Final = (
         (("if ticket.expire_if_late(now):", "if False:"),),
     ),
     Mutation(
-        "unprocessed entry answered as stored",
-        "counters.lanes.backlog:Backlog._send",
-        (("left.append(ticket)", "ticket.store()"),),
+        "refused page answered as stored",
+        "counters.lanes.backlog:Backlog._call",
+        (
+            (
+                "self.observe(entries=len(page), is_taken=False)",
+                "[ticket.store() for ticket in page]",
+            ),
+        ),
     ),
     Mutation(
         "hybrid admits from a look of any age",
@@ -322,7 +372,7 @@ MUTATIONS: Final = (
     Mutation(
         "lease kept when the limit changes",
         "counters.lanes.lane:Lane.learn",
-        (("self._give_back()", "pass"),),
+        (("self._lease.give_back()", "pass"),),
     ),
     Mutation(
         "entry renamed whatever its name is by now",
@@ -336,13 +386,18 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "delete takes any entry of its id",
-        "counters.stores.memory:MemoryStore.delete_entry",
-        (("or not entry.is_same(seen)", ""),),
+        "counters.stores.memory:MemoryStore.delete_entries",
+        (("or not found.is_same(entry)", ""),),
     ),
     Mutation(
         "entry of another create taken for one's own",
-        "counters.lanes.writer:EntryWriter._look_for",
-        (("found.is_same(ticket.entry)", "found.created_at_ms == ticket.entry.created_at_ms"),),
+        "counters.lanes.insert:Insert._is_answered",
+        (
+            (
+                "taken.nonce == self._ticket.entry.nonce",
+                "taken.entries and taken.entries[0].created_at_ms == self._ticket.entry.created_at_ms",
+            ),
+        ),
     ),
     Mutation(
         "closed counter keeps its limit",
@@ -351,7 +406,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "closed counter refuses by its limit",
-        "counters.lanes.lane:Lane._carry_out",
+        "counters.lanes.flush:Flusher._carry_out",
         (("if counter.is_closed:", "if False:"),),
     ),
     Mutation(
@@ -367,11 +422,11 @@ MUTATIONS: Final = (
     Mutation(
         "deletion over as soon as it begins",
         "counters.healing.healer:Healer.is_over",
-        ((">= self._ends_s(counter) * 1000", ">= 0"),),
+        ((">= ends_s * 1000", ">= 0"),),
     ),
     Mutation(
         "reserved entry counted again in a counter that became hybrid",
-        "counters.lanes.lane:Lane._commit",
+        "counters.lanes.flush:Flusher._commit",
         (
             (
                 "batch, is_reserved=True)",
@@ -388,6 +443,66 @@ MUTATIONS: Final = (
         "deleted account may be made by a late try",
         "counters.stores.memory:MemoryStore.create_account",
         (("or account.id in self._deleted", ""),),
+    ),
+    Mutation(
+        "recount of a counter in use without a wait after its cut",
+        "counters.healing.healer:Healer._left_s",
+        (("return self._settings.heal_after_s", "return 0"),),
+    ),
+    Mutation(
+        "wait after a cut of 8 s",
+        "counters.healing.healer:Healer._left_s",
+        (("return self._settings.heal_after_s", "return 8.0"),),
+    ),
+    Mutation(
+        "recount of a counter in use takes what came after the cut",
+        "counters.healing.recount:_Found.add",
+        (("entry.revision <= self._up_to", "True"),),
+    ),
+    Mutation(
+        "recount of a counter in use leaves out the newest of before the cut",
+        "counters.healing.recount:_Found.add",
+        (("entry.revision <= self._up_to", "entry.revision < self._up_to"),),
+    ),
+    Mutation(
+        "page of before a cut and of after it",
+        "counters.lanes.backlog:fill_pages",
+        ((" or ticket.epoch != page[0].epoch", ""),),
+    ),
+    Mutation(
+        "release of before the cut leaves what is of before it",
+        "counters.lanes.planner:Planner.change",
+        (("if counter.cut is not None else 0", "if False else 0"),),
+    ),
+    Mutation(
+        "release of after the cut taken from what is of before it",
+        "counters.lanes.tickets:Adjustment.up_to",
+        ((" if of_revision <= revision", ""),),
+    ),
+    Mutation(
+        "cut begins no epoch",
+        "counters.stores.memory:MemoryStore.cut_counter",
+        (("epoch=counter.epoch + 1,", ""),),
+    ),
+    Mutation(
+        "healing of a quiet counter leaves its cut",
+        "counters.stores.memory:MemoryStore.heal_counter",
+        (("cut=None,", ""),),
+    ),
+    Mutation(
+        "healing of a counter in use does not tell what it has counted",
+        "counters.stores.memory:MemoryStore.heal_cut",
+        (("healed_epoch=counter.epoch + 1,", ""),),
+    ),
+    Mutation(
+        "healing of a counter in use whatever was taken away meanwhile",
+        "counters.stores.memory:MemoryStore.heal_cut",
+        (("(counter.epoch, counter.cut.amount) != (healing.epoch, healing.amount)", "False"),),
+    ),
+    Mutation(
+        "healing of a counter in use believes what was deleted while it read",
+        "counters.healing.healer:Healer._heal_in_use",
+        (("if recount.total > now.cut.amount != cut.amount:", "if False:"),),
     ),
 )
 

@@ -1,37 +1,35 @@
 """The network between machines and the store: takes time, loses, delays and refuses."""
 
 import asyncio
-from collections import Counter as RecordTotals
+from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, cast
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
-from counters.keys import CounterKey
-from counters.model import Entry
+from counters.keys import CounterKey, Ledger
 from counters.settlement import SettlementStore, Unsettled
 from counters.stores.port import Store
 from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
 from tests.simulation.faults import (
-    BATCH_FAULTS,
     READ_FAULTS,
     REQUEST_LIFE_S,
     TRY_TIMEOUT_S,
     WRITE_FAULTS,
-    Fault,
     Injector,
+    NetworkFault,
 )
-from tests.simulation.history import History
+from tests.simulation.history import RunHistory
 from tests.simulation.loop import Machine, SimulatedLoop, cause
 from tests.simulation.store import READS, WatchedMemory
 
 LEASING: Final = "change_counter for a lease"
-_STORMY: Final = {"change_counter", "write_entries", "insert_entry"}
+_STORMY: Final = {"change_counter", "insert_page"}
 
 
-class Request:
+class StoreRequest:
     """One call on its way.
 
     Attributes:
@@ -41,7 +39,6 @@ class Request:
         asked_s: When it was asked for, in seconds; it takes effect within a request's life from then, or never.
         is_ahead: Whether it is a flush that reserves for a lease as well.
         fault: What happens to it.
-        unprocessed: What the store is to leave out of a batch.
     """
 
     def __init__(self, machine: Machine, method: str, args: tuple[Any, ...], place: str, asked_s: float) -> None:
@@ -52,14 +49,7 @@ class Request:
         self.why = cause()
         self.asked_s = asked_s
         self.is_ahead = False
-        self.fault: Fault | None = None
-        self.unprocessed: list[Entry] = []
-
-    def leave_out_some(self, dice: Dice) -> None:
-        """Let the store process a part of a batch only, or nothing of it."""
-        key, slots, entries = self.args
-        self.unprocessed = [entry for entry in entries if dice.random() < 0.6]
-        self.args = (key, slots, [entry for entry in entries if entry not in self.unprocessed])
+        self.fault: NetworkFault | None = None
 
 
 class Network:
@@ -77,21 +67,21 @@ class Network:
         store: WatchedMemory,
         injector: Injector,
         dice: Dice,
-        history: History,
+        history: RunHistory,
         coverage: Coverage,
     ) -> None:
         self._loop = loop
         self._store = store
         self._injector = injector
         self._dice = dice
-        self._calls: RecordTotals[str] = RecordTotals()
+        self._calls: Tally[str] = Tally()
         self._history = history
         self._coverage = coverage
         self._storms: dict[tuple[str, CounterKey], float] = {}
         self.latency_s = 0.002
         self.storms_s: tuple[float, ...] = (1.0,)
-        self.under_way: RecordTotals[tuple[str, CounterKey | None]] = RecordTotals()
-        self._of_machines: dict[Machine, RecordTotals[str]] = defaultdict(RecordTotals)
+        self.under_way: Tally[tuple[str, CounterKey | None]] = Tally()
+        self._of_machines: dict[Machine, Tally[str]] = defaultdict(Tally)
 
     async def call(self, machine: Machine, method: str, *args: object) -> Any:  # noqa: ANN401 - as the method says
         """Make one call for a machine; an effect happens even if the machine is gone by then.
@@ -102,7 +92,7 @@ class Network:
         name = f"{machine.name} {cause()} {method}"
         self._calls[name] += 1
         place = f"{name} {self._calls[name]}"
-        request = Request(machine, method, args, place, self._loop.time())
+        request = StoreRequest(machine, method, args, place, self._loop.time())
         request.is_ahead = method == "change_counter" and self._coverage.takes_ahead()
         if machine.is_sending(place, method):
             await self._turn()
@@ -111,7 +101,9 @@ class Network:
         request.fault = self._injector.draw(_faults_of(method), place)
         answer = self._loop.create_future()
         self._send(request, answer, self._dice.at(place))
-        matter = (method, args[0] if args and isinstance(args[0], CounterKey) else None)
+        subject = args[0] if args else None
+        key = subject.counter if isinstance(subject, Ledger) else subject if isinstance(subject, CounterKey) else None
+        matter = (method, key)
         self.under_way[matter] += 1
         of_machine = self._of_machines[machine]
         of_machine[method] += 1
@@ -138,7 +130,7 @@ class Network:
         self._loop.call_soon(go_on, context=self._loop.world)
         await turn
 
-    def _send(self, request: Request, answer: asyncio.Future[Any], dice: Dice) -> None:
+    def _send(self, request: StoreRequest, answer: asyncio.Future[Any], dice: Dice) -> None:
         fault = request.fault = self._in_storm(request, dice) or request.fault
         if fault:
             self._coverage.count(f"{fault} {request.method}")
@@ -147,52 +139,50 @@ class Network:
         patience_s, life_s = TRY_TIMEOUT_S - waited_s, REQUEST_LIFE_S - waited_s
         # A connection breaks at once, or an answer is waited for in vain.
         give_up_s = min(patience_s, dice.choice((request_s, patience_s)))
-        if fault in {Fault.THROTTLED, Fault.CONFLICT, Fault.STORM}:
+        if fault in {NetworkFault.THROTTLED, NetworkFault.CONFLICT, NetworkFault.STORM}:
             self._fail(request, answer, request_s + answer_s, NotAppliedError(fault))
-        elif fault is Fault.REQUEST_LOST:
+        elif fault is NetworkFault.REQUEST_LOST:
             self._fail(request, answer, give_up_s, OutcomeUnknownError(fault))
-        elif fault is Fault.ANSWER_LOST:
+        elif fault is NetworkFault.ANSWER_LOST:
             self._after(request_s, lambda: self._apply(request, None, 0.0))
             self._fail(request, answer, give_up_s, OutcomeUnknownError(fault))
-        elif fault is Fault.DELAYED:
+        elif fault is NetworkFault.DELAYED:
             self._fail(request, answer, give_up_s, OutcomeUnknownError(fault))
             # As late as can be is where bounds show.
             late_s = dice.choice((life_s, dice.uniform(give_up_s, life_s)))
             self._after(late_s, lambda: self._apply(request, None, 0.0))
-        elif fault is Fault.WAITS and (wait_s := dice.uniform(0.0, 1.2 * patience_s)) > patience_s:
+        elif fault is NetworkFault.WAITS and (wait_s := dice.uniform(0.0, 1.2 * patience_s)) > patience_s:
             self._fail(request, answer, patience_s, NotAppliedError(fault))
         else:
-            if fault is Fault.SLOW:
+            if fault is NetworkFault.SLOW:
                 slow_s, share = dice.uniform(0.0, patience_s), dice.random()
                 request_s, answer_s = slow_s * share, slow_s * (1 - share)
-            elif fault is Fault.WAITS:
+            elif fault is NetworkFault.WAITS:
                 request_s, answer_s = wait_s, min(answer_s, patience_s - wait_s)
-            elif fault is Fault.PARTIAL:
-                request.leave_out_some(dice)
             self._after(request_s, lambda: self._apply(request, answer, answer_s))
 
-    def _in_storm(self, request: Request, dice: Dice) -> Fault | None:
+    def _in_storm(self, request: StoreRequest, dice: Dice) -> NetworkFault | None:
         """Tell whether a partition is throttled for a while, which a storm that was drawn begins."""
         if not self._injector.is_active or request.method not in _STORMY:
             return None
         partition, now = (request.method, request.args[0]), self._loop.time()
-        if request.fault is Fault.STORM and partition not in self._storms:
+        if request.fault is NetworkFault.STORM and partition not in self._storms:
             self._storms[partition] = now + dice.choice(self.storms_s)
         if now < self._storms.get(partition, -1.0):
-            return Fault.STORM
+            return NetworkFault.STORM
         if (
             self._storms.pop(partition, None) is not None
-            and self._injector.happens(Fault.DELAYED)
+            and self._injector.happens(NetworkFault.DELAYED)
             and dice.random() < 0.5
         ):
             # What comes through first is late, as after many tries it is the last one that can be in time.
-            return Fault.DELAYED
+            return NetworkFault.DELAYED
         return None
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
         self._loop.call_later(delay_s, action, context=self._loop.world)
 
-    def _fail(self, request: Request, answer: asyncio.Future[Any], delay_s: float, error: Exception) -> None:
+    def _fail(self, request: StoreRequest, answer: asyncio.Future[Any], delay_s: float, error: Exception) -> None:
         def fail() -> None:
             self._history.note_failed(request.machine.name, request.method, request.args, request.fault)
             if not answer.done():
@@ -200,7 +190,7 @@ class Network:
 
         self._after(delay_s, fail)
 
-    def _apply(self, request: Request, answer: asyncio.Future[Any] | None, answer_s: float) -> None:
+    def _apply(self, request: StoreRequest, answer: asyncio.Future[Any] | None, answer_s: float) -> None:
         """Let a call take effect, and send its answer if anybody is to get one."""
         outcome: object = None
         if request.method == "set_terms" and self.under_way["change_counter", request.args[0]]:
@@ -216,23 +206,21 @@ class Network:
 
             def deliver() -> None:
                 if not answer.done():
-                    answer.set_result(request.unprocessed or outcome)
+                    answer.set_result(outcome)
 
             self._after(answer_s, deliver)
         request.machine.was_heard(request.place, LEASING if request.is_ahead else request.method)
 
 
-def _is_before(request: Request, counted_from_ms: int) -> bool:
+def _is_before(request: StoreRequest, counted_from_ms: int) -> bool:
     oldest_ms: int = request.args[1].oldest_ms
     return oldest_ms < counted_from_ms
 
 
-def _faults_of(method: str) -> Sequence[Fault]:
-    if method == "write_entries":
-        return (*BATCH_FAULTS, Fault.STORM)
+def _faults_of(method: str) -> Sequence[NetworkFault]:
     if method in READS:
         return READ_FAULTS
-    return (*WRITE_FAULTS, Fault.STORM) if method in _STORMY else WRITE_FAULTS
+    return (*WRITE_FAULTS, NetworkFault.STORM) if method in _STORMY else WRITE_FAULTS
 
 
 class _Remote:

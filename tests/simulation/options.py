@@ -1,5 +1,6 @@
 """What one run is like: drawn from its seed, and made smaller by the shrinker."""
 
+import math
 from random import Random
 from typing import Any, Final
 
@@ -7,7 +8,7 @@ import msgspec
 
 from counters.lanes.lease import LeaseSettings
 from counters.model import Enforcement
-from tests.simulation.faults import BATCH_FAULTS, PAUSES, Fault
+from tests.simulation.faults import PAUSES, WRITE_FAULTS, NetworkFault
 from tests.support.engines import DEADLINE_S
 
 _CALLS_SHARES: Final = (0.03, 0.1, 0.3)
@@ -21,11 +22,19 @@ _PATIENCE_S: Final = (0.8, 2.0, 8.0, 8.0)
 _LULLS_S: Final = (1.0, 7.0, 14.0, 17.0, 25.0, 1000.0)
 _A_DAY_AND_A_HALF_S: Final = 130_000.0
 """Longer than the mark of a silent shard is kept."""
+_IDS_SHARE: Final = 0.18
+_BUSY_SHARE: Final = 0.18
 _LARGE_LEASE: Final = LeaseSettings(lasts_s=1.0, size_min=1, part_of_room=2)
 """So large that a run's few creates use it, and that it matters near the limit."""
 _LONG_LEASE: Final = LeaseSettings(lasts_s=4.0, size_min=1, part_of_room=2)
 """So long that it would outlive a lull if it lasted for longer than it says."""
-_STREAM: Final = {Fault.SPLIT, Fault.REDELIVERY, Fault.LAG, Fault.SETTLER_CRASH, Fault.BATCH_LOST}
+_STREAM: Final = {
+    NetworkFault.SPLIT,
+    NetworkFault.REDELIVERY,
+    NetworkFault.LAG,
+    NetworkFault.SETTLER_CRASH,
+    NetworkFault.BATCH_LOST,
+}
 _AT_LEASES: Final = frozenset({"change_counter for a lease"})
 _LEASEED: Final = {
     "enforcement": Enforcement.STRICT,
@@ -49,9 +58,9 @@ _LEASEED: Final = {
     "pauses_s": (22.0, 24.0, 40.0),
 }
 """Hardly anything but creates, so that there are leases, and nothing that gives them back before they do harm."""
-_AT_RECOUNTS: Final = frozenset({"list_entries", "delete_entry"})
+_AT_RECOUNTS: Final = frozenset({"list_entries", "delete_entries"})
 _RECOUNTED: Final = {
-    "rates": {Fault.PAUSE: 0.5, Fault.CRASH: 0.2},
+    "rates": {NetworkFault.PAUSE: 0.5, NetworkFault.CRASH: 0.2},
     "pauses_s": (1.0, 3.0, 3.0, 22.0),
     "pauses_max": 12,
     "clients": 2,
@@ -71,8 +80,8 @@ _STRUCK: Final = (
     _AT_LEASES,
     _AT_RECOUNTS,
     frozenset({"change_counter", "change_counter for a lease"}),
-    frozenset({"write_entries", "insert_entry"}),
-    frozenset({"delete_entry", "change_counter", "change_counter for a lease"}),
+    frozenset({"insert_page"}),
+    frozenset({"delete_entries", "change_counter", "change_counter for a lease"}),
     _AT_RECOUNTS,
     frozenset({"set_terms", "rename_entry", "rename_account", "create_account"}),
     frozenset[str](),
@@ -103,7 +112,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         batch_max: Most creates in one flush.
         patience_s: How long callers wait for an answer.
         queue_max: Most creates under way in one lane.
-        full_for_s: How long a full lane answers from what it saw.
+        sight_lasts_s: Greatest age of a sight by which a hybrid create is let in.
         own_share: Share of creates under the caller's own id.
         reuse_share: Share of those that use an id again that was deleted.
         delete_share: Share of deletes among operations.
@@ -121,6 +130,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         pauses_s: How long it stands still.
         pauses_max: Most times that processes stand still.
         storms_s: How long a storm lasts.
+        patrol_s: How often a sweep looks while callers call, in seconds; infinity for never.
         reconcile_share: How often an operator resets ``eventual`` after a look of a sweep.
         faults_left_out: Places where no fault is to happen.
         operations_left_out: Operations that are not to happen.
@@ -145,7 +155,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     batch_max: int
     patience_s: tuple[float, ...]
     queue_max: int
-    full_for_s: float
+    sight_lasts_s: float
     own_share: float
     reuse_share: float
     delete_share: float
@@ -157,12 +167,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     accounts_change: bool
     enforcement_changes: bool
     lease: LeaseSettings
-    rates: dict[Fault, float]
+    rates: dict[NetworkFault, float]
     strikes_share: float = _STRIKES_SHARE
     struck: frozenset[str] = frozenset()
     pauses_s: tuple[float, ...] = _PAUSES_S
     pauses_max: int = 1000
     storms_s: tuple[float, ...] = (1.0, 4.5, 20.0)
+    patrol_s: float = math.inf
     reconcile_share: float = 0.1
     faults_left_out: frozenset[str] = frozenset()
     operations_left_out: frozenset[str] = frozenset()
@@ -170,8 +181,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_calm(self) -> bool:
         """Whether nothing goes wrong but a clock and the stream."""
-        has_room = self.queue_max > self.clients * max(1, self.crowd)
-        return not self.rates.keys() - _STREAM - {Fault.SKEW} and has_room and not self.enforcement_changes
+        creates = self.clients * max(1, self.crowd)
+        # A flush looks and writes, each there and back: all must end within the shortest deadline, a second.
+        flushes_s = creates / self.batch_max * 8 * self.latency_s
+        has_room = self.queue_max > creates and flushes_s < 1
+        return not self.rates.keys() - _STREAM - {NetworkFault.SKEW} and has_room and not self.enforcement_changes
 
     @property
     def special(self) -> dict[str, int]:
@@ -209,7 +223,7 @@ def draw_options(seed: int) -> Options:
         batch_max=random.choice([1, 3, 1000]),
         patience_s=_PATIENCE_S,
         queue_max=random.choice([2, 10_000, 10_000]),
-        full_for_s=random.choice([0.0, 0.1, 0.1]),
+        sight_lasts_s=random.choice([0.0, 0.1, 0.1]),
         own_share=random.choice([0.0, 0.3, 1.0]),
         reuse_share=random.choice([0.0, 0.4]),
         delete_share=random.choice([0.2, 0.45]),
@@ -219,13 +233,22 @@ def draw_options(seed: int) -> Options:
         limits_change=random.random() < 0.3,
         renames=random.random() < 0.2,
         accounts_change=random.random() < 0.2,
-        enforcement_changes=random.random() < 0.12,
+        enforcement_changes=random.random() < 0.2,
         rates=_draw_rates(random),
         lease=random.choice([LeaseSettings(), LeaseSettings(), _LARGE_LEASE, _LARGE_LEASE, _LONG_LEASE]),
     )
+    if options.lease == _LONG_LEASE:
+        # In a lull that is a little longer than the quiet it shows whether a lease is over in time.
+        lulls = [random.choice([17.0, 20.0]) for _ in options.lulls_s]
+        options = msgspec.structs.replace(options, lulls_s=(*lulls, 1.0), looks=10, looks_s=(14.5, 18.0))
     # Most runs are about everything a little; these are about one thing, and find what the others hardly would.
+    about = random.random()
+    if about < _IDS_SHARE:
+        return msgspec.structs.replace(options, **_draw_ids(random, options))
+    if about < _IDS_SHARE + _BUSY_SHARE:
+        return msgspec.structs.replace(options, **_draw_busy(random, options))
     themes = (_draw_stream, _draw_people, _draw_stillness, _draw_demand, _draw_edge)
-    for theme, share in zip(themes, (0.1, 0.08, 0.2, 0.15, 0.13), strict=True):
+    for theme, share in zip(themes, (0.14, 0.1, 0.36, 0.2, 0.23), strict=True):
         if random.random() < share:
             options = msgspec.structs.replace(options, **theme(random, options))
     return options
@@ -241,13 +264,15 @@ def _draw_demand(random: Random, options: Options) -> dict[str, Any]:
         "lease": LeaseSettings(),
         "batch_max": 1000,
         "think_s": min(options.think_s, 0.05),
+        # What is queued while a counter stops being strict is counted once more by whoever forgets that it is reserved.
+        "enforcement_changes": options.enforcement_changes or random.random() < 0.2,
     }
 
 
 def _draw_stillness(random: Random, options: Options) -> dict[str, Any]:
     """Processes that stand still often and for long, at calls of one kind perhaps, while others heal and go on."""
-    kinds = [fault for fault in PAUSES if random.random() < 0.6] or [Fault.PAUSE]
-    beside = (Fault.THROTTLED, Fault.LAG, Fault.CRASH, Fault.DELAYED, Fault.SKEW)
+    kinds = [fault for fault in PAUSES if random.random() < 0.6] or [NetworkFault.PAUSE]
+    beside = (NetworkFault.THROTTLED, NetworkFault.LAG, NetworkFault.CRASH, NetworkFault.DELAYED, NetworkFault.SKEW)
     rates = {fault: random.choice([0.03, 0.1, 0.3]) for fault in kinds}
     rates |= {fault: 0.03 for fault in beside if random.random() < 0.3}
     struck = random.choice(_STRUCK)
@@ -276,7 +301,7 @@ def _draw_stream(random: Random, options: Options) -> dict[str, Any]:
     del options
     kinds = [fault for fault in _STREAM if random.random() < 0.7]
     return {
-        "rates": dict.fromkeys([fault for fault in Fault if fault in kinds], random.choice([0.1, 0.3])),
+        "rates": dict.fromkeys([fault for fault in NetworkFault if fault in kinds], random.choice([0.1, 0.3])),
         "slots": 4,
         "lulls_s": tuple(random.choice([1.0, 17.0, 1000.0, _A_DAY_AND_A_HALF_S]) for _ in range(4)),
         "clients": 2,
@@ -287,7 +312,7 @@ def _draw_stream(random: Random, options: Options) -> dict[str, Any]:
 
 def _draw_people(random: Random, options: Options) -> dict[str, Any]:
     """Two people who change the same things while answers are lost and tries come late."""
-    faults = (Fault.ANSWER_LOST, Fault.DELAYED, Fault.REQUEST_LOST)
+    faults = (NetworkFault.ANSWER_LOST, NetworkFault.DELAYED, NetworkFault.REQUEST_LOST)
     return {
         "rates": {fault: random.choice([0.05, 0.15]) for fault in faults if random.random() < 0.8},
         "operators": 2,
@@ -303,17 +328,21 @@ def _draw_people(random: Random, options: Options) -> dict[str, Any]:
 
 def _draw_edge(random: Random, options: Options) -> dict[str, Any]:
     """Clocks that are off, requests as late as they may be and ledgers that take nothing for long: what bounds bear."""
-    rates = {Fault.SKEW: 1.0, Fault.DELAYED: random.choice([0.02, 0.1]), Fault.STORM: random.choice([0.1, 0.3])}
+    rates = {
+        NetworkFault.SKEW: 1.0,
+        NetworkFault.DELAYED: random.choice([0.1, 0.2, 0.3]),
+        NetworkFault.STORM: random.choice([0.1, 0.3]),
+    }
     # Nearly as long as an operation: what is written at the end of it is as late as it may be.
     return {
         "rates": rates,
         "processes": max(2, options.processes),
         "clients": min(2, options.clients),
         "steps": 2,
-        "lulls_s": tuple(random.choice([1.0, 17.0, 17.0, 17.0]) for _ in range(6)),
+        "lulls_s": tuple(random.choice([1.0, 17.0, 17.0, 17.0]) for _ in range(9)),
         "looks": 30,
-        "looks_s": random.choice([(1.0, 11.0), (5.0, 17.0)]),
-        "patience_s": random.choice([(0.8,), _PATIENCE_S]),
+        "looks_s": random.choice([(1.0, 11.0), (1.0, 11.0), (5.0, 17.0)]),
+        "patience_s": random.choice([(0.8,), (0.8,), _PATIENCE_S]),
         "own_share": random.choice([0.0, 0.3]),
         "storms_s": (4.5, 4.8),
         "lease": LeaseSettings(),
@@ -321,14 +350,68 @@ def _draw_edge(random: Random, options: Options) -> dict[str, Any]:
     }
 
 
-def _draw_rates(random: Random) -> dict[Fault, float]:
+def _draw_ids(random: Random, options: Options) -> dict[str, Any]:
+    """Creates under callers' own ids, two of each at once, whose processes stand still, and deletes right after."""
+    faults = (NetworkFault.PAUSE, NetworkFault.PAUSE_LATER, NetworkFault.ANSWER_LOST, NetworkFault.DELAYED)
+    return {
+        "rates": {fault: random.choice([0.05, 0.15, 0.3]) for fault in faults if random.random() < 0.7},
+        "struck": frozenset({"insert_page"}) if random.random() < 0.9 else frozenset[str](),
+        "strikes_share": 1.0,
+        "pauses_s": (1.0, 2.0, 3.0),
+        "pauses_max": 4,
+        "together": True,
+        "own_share": 1.0,
+        "reuse_share": 0.8,
+        "delete_share": 0.3,
+        "counters": 1,
+        "processes": 2,
+        "clients": max(2, options.clients),
+        "lulls_s": (1.0,),
+        "steps": 20,
+        "think_s": min(options.think_s, 0.05),
+        "patience_s": (0.8,),
+    }
+
+
+def _draw_busy(random: Random, options: Options) -> dict[str, Any]:
+    """Counters that are never quiet, while sweeps heal them again and again."""
+    clients = random.choice([3, 4, 6])
+    # What is deleted while a recount reads matters only if its answers take long enough.
+    slow = {NetworkFault.SLOW: 0.3} if random.random() < 0.7 else {}
+    return {
+        "rates": {kind: random.choice([0.02, 0.06]) for kind in WRITE_FAULTS if random.random() < 0.4}
+        | slow
+        | {kind: 0.05 for kind in (*PAUSES, NetworkFault.CRASH, NetworkFault.SKEW) if random.random() < 0.2},
+        "enforcement": Enforcement.STRICT,
+        "counters": 1,
+        "clients": clients,
+        "steps": 120 // clients,
+        "think_s": random.choice([2.0, 4.0]),
+        "lulls_s": (1.0,),
+        "patrol_s": random.choice([1.0, 3.0, 8.0]),
+        "delete_share": random.choice([0.3, 0.45, 0.6]),
+        "limit": random.choice([3, 5, 20]),
+        "amounts": options.amounts,
+        "queue_max": 10_000,
+        "processes": max(2, options.processes),
+        "pauses_s": (3.0, 8.0, 22.0),
+        "lease": random.choice([LeaseSettings(), _LARGE_LEASE, _LONG_LEASE]),
+        "slots": random.choice([1, 1, 4]),
+        "limits_change": random.random() < 0.2,
+        "accounts_change": False,
+        "enforcement_changes": random.random() < 0.15,
+        "deadlines_s": (DEADLINE_S,),
+    }
+
+
+def _draw_rates(random: Random) -> dict[NetworkFault, float]:
     """Most runs have some kinds of faults and not others: what hides behind frequent faults shows in rare ones."""
     share = random.choice([0.0, 0.2, 0.5, 1.0])
-    kinds = [fault for fault in Fault if random.random() < share]
-    calls = [fault for fault in kinds if fault in BATCH_FAULTS]
+    kinds = [fault for fault in NetworkFault if random.random() < share]
+    calls = [fault for fault in kinds if fault in WRITE_FAULTS]
     call_rate = random.choice(_CALLS_SHARES) / max(1, len(calls))
     other_rate = random.choice(_OTHER_RATES)
     rates = {fault: call_rate if fault in calls else other_rate for fault in kinds}
-    if Fault.STORM in rates:
-        rates[Fault.STORM] = 0.01
+    if NetworkFault.STORM in rates:
+        rates[NetworkFault.STORM] = 0.01
     return rates

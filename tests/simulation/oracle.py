@@ -2,7 +2,7 @@
 
 import msgspec
 
-from counters.keys import CounterKey
+from counters.keys import CounterKey, Ledger
 from counters.model import Created, Entry
 from tests.simulation.deaths import DeletedStaysDeleted
 from tests.simulation.loop import SimulatedLoop
@@ -141,9 +141,8 @@ class Oracle(Watcher):
         """A delete of everything is under way, and may be for so long."""
         self._swept_until[key] = max(self._swept_until.get(key, 0.0), self._loop.time() + for_s)
 
-    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        del slots
-        fate = self.fates.get((key, entry.id))
+    def inserted(self, ledger: Ledger, entry: Entry) -> None:
+        fate = self.fates.get((ledger.counter, entry.id))
         if fate is None or fate.may_appear:
             return
         if fate.is_gone:
@@ -151,11 +150,10 @@ class Oracle(Watcher):
         if fate.is_refused and not fate.is_acknowledged:
             raise Violation("a refused create appeared", entry.id)
 
-    def removed(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        del slots
-        fate = self.fate(key, entry.id)
-        if self.is_doomed(key, fate):
+    def removed(self, ledger: Ledger, entry: Entry) -> None:
+        fate = self.fate(ledger.counter, entry.id)
+        if self.is_doomed(ledger.counter, fate):
             return
-        if self._loop.time() > self._swept_until.get(key, -1.0):
+        if self._loop.time() > self._swept_until.get(ledger.counter, -1.0):
             raise Violation("an entry was deleted, and nobody had asked for it", entry.id)
         fate.is_delete_asked = True

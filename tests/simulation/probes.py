@@ -26,15 +26,19 @@ def _lease_draw(coverage: Coverage, lease: Any, args: tuple[Any, ...], outcome: 
         _count_lease(coverage, lease, "used")
 
 
-def _lease_give_back(coverage: Coverage, lease: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
-    del lease, args
-    if outcome:
-        coverage.count("lease given back")
-
-
 def _lease_wanted(coverage: Coverage, lease: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
     del lease, args
     coverage.is_ahead = outcome > 0
+
+
+def _lease_give_back(coverage: Coverage, give_back: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(give_back)
+    def call(lease: Any) -> None:  # noqa: ANN401 - white box
+        if lease.size:
+            coverage.count("lease given back")
+        give_back(lease)
+
+    return call
 
 
 def _count_lease(coverage: Coverage, lease: Any, what: str) -> None:  # noqa: ANN401 - white box
@@ -45,8 +49,19 @@ def _count_lease(coverage: Coverage, lease: Any, what: str) -> None:  # noqa: AN
 
 def _drop_outdated(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
     del lane, args
-    if outcome[0]:
+    if any(one.epoch is not None for one in outcome[0]):
         coverage.count("release of an earlier epoch dropped by its lane")
+
+
+def _follow(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: object) -> None:  # noqa: ANN401 - white box
+    del lane, args, outcome
+    coverage.count("create of an id that is under way")
+
+
+def _plan(coverage: Coverage, planner: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
+    del planner, args
+    if outcome.deferred:
+        coverage.count("create deferred to the outcome of a flush")
 
 
 def _take_tickets(coverage: Coverage, lane: Any, args: tuple[Any, ...], outcome: Any) -> None:  # noqa: ANN401 - white box
@@ -59,9 +74,10 @@ _PROBES: Final[tuple[tuple[type, str, Probe], ...]] = (
     (Lease, "wanted", _lease_wanted),
     (Lease, "grant", _lease_grant),
     (Lease, "draw", _lease_draw),
-    (Lease, "give_back", _lease_give_back),
     (Planner, "_drop_outdated", _drop_outdated),
+    (Planner, "plan", _plan),
     (Lane, "_take_tickets", _take_tickets),
+    (Lane, "_follow", _follow),
 )
 
 
@@ -71,6 +87,9 @@ def probed(coverage: Coverage) -> Iterator[None]:
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in _PROBES]
     for owner, name, probe in _PROBES:
         setattr(owner, name, _with_probe(getattr(owner, name), probe, coverage))
+    # What is given back can be told only before it is.
+    originals.append((Lease, "give_back", Lease.give_back))
+    Lease.give_back = _lease_give_back(coverage, Lease.give_back)  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:

@@ -12,8 +12,8 @@ from counters.errors import CounterError
 from counters.lanes.lease import LeaseSettings
 from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
-from tests.simulation.faults import PAUSES, PROCESS_FAULTS, SKEW_MAX_S, Fault, Injector
-from tests.simulation.history import History
+from tests.simulation.faults import PAUSES, PROCESS_FAULTS, SKEW_MAX_S, Injector, NetworkFault
+from tests.simulation.history import RunHistory
 from tests.simulation.loop import Machine, Order, SimulatedLoop
 from tests.simulation.network import LEASING, Network, remote_store
 from tests.simulation.options import Options
@@ -22,7 +22,7 @@ from tests.support.engines import DEADLINE_S
 
 T = TypeVar("T")
 
-_ENDS = (Fault.CRASH, Fault.SHUTDOWN)
+_ENDS = (NetworkFault.CRASH, NetworkFault.SHUTDOWN)
 _TRIES_MAX = 1000
 _LATER_MAX = 12
 """Most callbacks that a machine runs before it stands still in the middle of what an answer started."""
@@ -151,7 +151,7 @@ class Fleet:
         network: Network,
         injector: Injector,
         dice: Dice,
-        history: History,
+        history: RunHistory,
         coverage: Coverage,
         settings: EngineSettings,
         options: Options,
@@ -190,7 +190,7 @@ class Fleet:
         """Pause a process, perhaps, that asked for a request: it is sent when the process goes on, or never."""
         if self._pauses >= self._options.pauses_max:
             return False
-        fault = self._injector.draw((Fault.PAUSE_SENDING,), f"{place} sending", share=self._share(method))
+        fault = self._injector.draw((NetworkFault.PAUSE_SENDING,), f"{place} sending", share=self._share(method))
         if fault is None or process not in self.processes or process.is_paused:
             return False
         self._strike(process, fault, self._dice.at(f"{place} sending"))
@@ -235,16 +235,16 @@ class Fleet:
             name,
             self._network,
             random=Random(dice.getrandbits(32)),
-            skew_s=skew_s if self._injector.draw([Fault.SKEW], name) else 0.0,
+            skew_s=skew_s if self._injector.draw([NetworkFault.SKEW], name) else 0.0,
             settings=msgspec.structs.replace(self._settings, deadline_s=deadline_s),
             fleet=self,
         )
 
-    def _strike(self, process: Process, fault: Fault, dice: Dice) -> None:
+    def _strike(self, process: Process, fault: NetworkFault, dice: Dice) -> None:
         if fault in PAUSES:
             self._pauses += 1
             stop = _Stop(dice.choice(self._options.pauses_s), dice.choice([*Order]), Random(dice.getrandbits(32)))
-            if fault is Fault.PAUSE_LATER:
+            if fault is NetworkFault.PAUSE_LATER:
                 process.stops_in = dice.randint(1, _LATER_MAX)
                 stop.tries = dice.choice((0, _TRIES_MAX))
                 self._to_stop[process] = stop
@@ -253,7 +253,7 @@ class Fleet:
             return
         self._history.note(process.name, f"{fault}")
         self.processes[self.processes.index(process)] = self._start()
-        if fault is Fault.CRASH:
+        if fault is NetworkFault.CRASH:
             process.crash()
         else:
             self._leaving.append(process)
@@ -281,8 +281,8 @@ class Fleet:
             "a lease": any(lane._lease.size for lane in lanes),
             "a flush under way": "change_counter" in under_way,
             "a release waiting": any(one.delta < 0 for lane in lanes for one in lane._queue.adjustments),
-            "entries being written": any(lane._writing for lane in lanes),
-            "a delete under way": "delete_entry" in under_way,
+            "entries being written": any(lane._writes.size for lane in lanes),
+            "a delete under way": "delete_entries" in under_way,
         }
         for state, is_so in states.items():
             if is_so:

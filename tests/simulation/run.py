@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter as RecordTotals
+from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -42,10 +42,10 @@ class Total(msgspec.Struct):
 
     seeds: int = 0
     failures: dict[int, str] = {}
-    operations: RecordTotals[str] = RecordTotals()
-    faults: RecordTotals[str] = RecordTotals()
+    operations: Tally[str] = Tally()
+    faults: Tally[str] = Tally()
     healed: int = 0
-    met: RecordTotals[str] = RecordTotals()
+    met: Tally[str] = Tally()
     virtual_s: float = 0.0
     wall_s: float = 0.0
 
@@ -61,17 +61,17 @@ class Total(msgspec.Struct):
         self.virtual_s += report.virtual_s
 
     @property
-    def states(self) -> "RecordTotals[str]":
+    def states(self) -> "Tally[str]":
         """How often each state that matters was met."""
-        return RecordTotals({name: self.met[name] for name in MET})
+        return Tally({name: self.met[name] for name in MET})
 
     @property
-    def struck(self) -> "RecordTotals[str]":
+    def struck(self) -> "Tally[str]":
         """How often each kind of fault struck each kind of call."""
-        return RecordTotals({name: number for name, number in self.met.items() if name not in MET})
+        return Tally({name: number for name, number in self.met.items() if name not in MET})
 
     def __str__(self) -> str:
-        by_kind: RecordTotals[str] = RecordTotals()
+        by_kind: Tally[str] = Tally()
         for operation, number in self.operations.items():
             by_kind[operation.partition(" ")[0]] += number
         rate, virtual_h = self.seeds / max(self.wall_s, 0.001), self.virtual_s / 3600
@@ -122,7 +122,7 @@ def _chunks(seeds: Iterable[int]) -> Iterator[list[int]]:
     return iter(partial(lambda: list(islice(rest, _CHUNK))), [])
 
 
-def _list(tally: "RecordTotals[str]") -> str:
+def _list(tally: "Tally[str]") -> str:
     return ", ".join(f"{kind} {number}" for kind, number in sorted(tally.items()))
 
 

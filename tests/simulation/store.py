@@ -1,10 +1,10 @@
 """The store of a simulation: the one in memory, and it tells watchers of every step as it happens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-from counters.keys import SERVICES, CounterKey, slot_of
-from counters.model import Account, Change, Changed, Counter, Entry, Healing
+from counters.keys import SERVICES, CounterKey, Ledger, is_ours, page_id_of
+from counters.model import Account, Change, Changed, Counter, CutHealing, Entry, Healing, LedgerPage
 from counters.settlement import Settled, Settlement
 from counters.stores.memory import MemoryStore
 from tests.simulation.coverage import Coverage
@@ -17,8 +17,13 @@ READS: Final = frozenset({
     "read_accounts",
     "read_counter",
     "read_counters",
+    "read_entries",
     "read_entry",
 })  # fmt: skip
+
+
+_TERMS_WRITES: Final = frozenset({"set_terms", "close_counter"})
+_LEDGER_WRITES: Final = frozenset({"insert_page", "rename_entry", "delete_entries"})
 
 
 class Violation(AssertionError):  # noqa: N818 - an outcome of a run
@@ -42,17 +47,20 @@ class Watcher:
     def changed(self, before: Counter, after: Counter, change: Change) -> None:
         """A flush was applied."""
 
-    def healed(self, before: Counter, after: Counter, healing: Healing) -> None:
+    def healed(self, before: Counter, after: Counter, healing: Healing | CutHealing) -> None:
         """A healing was applied."""
 
     def limited(self, after: Counter, why: str) -> None:
         """A limit was set, by the operation of that name."""
 
-    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
+    def inserted(self, ledger: Ledger, entry: Entry) -> None:
         """An entry came into the ledger."""
 
-    def removed(self, key: CounterKey, slots: int, entry: Entry) -> None:
+    def removed(self, ledger: Ledger, entry: Entry) -> None:
         """An entry went out of the ledger."""
+
+    def wrote(self, ledger: Ledger, page_id: str, delta: int) -> None:
+        """A page of the ledger was changed, and its sum by so much; after what became of its entries."""
 
     def renamed(self, key: CounterKey, entry_id: str | None, why: str) -> None:
         """An entry got a name, or the account when there is no entry, by the operation of that name."""
@@ -135,12 +143,20 @@ class WatchedMemory(MemoryStore):
             self._tell_of_counter(before.counter, after.counter, method, args, outcome, why)
         if after.marks < before.marks and after.counter is not None and method == "prune_marks":
             self._coverage.count("marks pruned")
+        if method == "insert_page":
+            self._note_page(cast("LedgerPage | None", outcome), *args[1:])
         if after.ledger != before.ledger:
-            self._tell_of_ledger(key, before.ledger, after.ledger, args, why)
+            self._tell_of_ledger(args[0], before.ledger, after.ledger, why)
         return outcome
 
+    def _note_page(self, taken: LedgerPage | None, entries: Sequence[Entry], emptied: LedgerPage | None = None) -> None:
+        if taken is None and emptied is not None:
+            self._coverage.count("emptied page replaced")
+        if taken is not None and is_ours(entries[0].id):
+            self._coverage.count("page refused, as an earlier try of it was stored")
+
     def _state(self, key: CounterKey, method: str) -> _State:
-        ledger = self.ledger(key) if "entr" in method else {}
+        ledger = self.ledger(key) if method in _LEDGER_WRITES else {}
         return _State(
             self._accounts.get(key.account_id), self._counters.get(key), ledger, len(self._marks.get(key, {}))
         )
@@ -158,39 +174,50 @@ class WatchedMemory(MemoryStore):
         for watcher in self.watchers:
             if method == "change_counter" and isinstance(outcome, Changed):
                 watcher.changed(before, after, args[1])
-            elif method == "heal_counter" and isinstance(outcome, Changed):
+            elif method in {"heal_counter", "heal_cut"} and isinstance(outcome, Changed):
                 watcher.healed(before, after, args[1])
             elif method == "settle" and isinstance(outcome, Settled):
                 watcher.settled(after, args[1])
-            elif before is not after and before.revision == after.revision:
+            elif method in _TERMS_WRITES and before is not after:
                 watcher.limited(after, why)
+        if method == "cut_counter" and isinstance(outcome, Changed):
+            self._coverage.count("counter in use cut")
+        if method == "change_counter" and args[1].before_cut and isinstance(outcome, Changed):
+            self._coverage.count("release of before the cut")
         if method == "change_counter" and args[1].epoch not in {None, before.epoch}:
             self._coverage.count("release of an earlier epoch refused by the store")
 
-    def _tell_of_ledger(
-        self, key: CounterKey, before: dict[str, Entry], after: dict[str, Entry], args: tuple[Any, ...], why: str
-    ) -> None:
-        slots: int = args[1]
+    def _tell_of_ledger(self, ledger: Ledger, before: dict[str, Entry], after: dict[str, Entry], why: str) -> None:
+        key = ledger.counter
         counter = self._counters.get(key)
-        for entry_id in sorted(before.keys() | after.keys()):
+        total = self.total(key)
+        changed = [one for one in sorted(before.keys() | after.keys()) if before.get(one) != after.get(one)]
+        for entry_id in changed:
             old, new = before.get(entry_id), after.get(entry_id)
-            if old == new:
-                continue
             if counter is not None:
-                assert slot_of(entry_id, slots) == slot_of(entry_id, counter.slots), "written to a wrong slot"
+                assert ledger.slot_of(entry_id) == counter.ledger.slot_of(entry_id), "written to a wrong slot"
             self._totals[key] = self.total(key) + (new.amount if new else 0) - (old.amount if old else 0)
             for watcher in self.watchers:
                 if old is None and new is not None:
-                    watcher.inserted(key, slots, new)
+                    watcher.inserted(ledger, new)
                 elif new is None and old is not None:
-                    watcher.removed(key, slots, old)
+                    watcher.removed(ledger, old)
                 else:
                     watcher.renamed(key, entry_id, why)
+        (page_id,) = {page_id_of(entry_id) for entry_id in changed}
+        if len(changed) > 1:
+            self._coverage.count("page of several entries")
+        if not any(page_id_of(entry_id) == page_id for entry_id in after):
+            self._coverage.count("page emptied")
+        for watcher in self.watchers:
+            watcher.wrote(ledger, page_id, self.total(key) - total)
 
 
 def _key_of(args: tuple[Any, ...]) -> CounterKey:
     """Return the counter that a call is about: it is named first, or its account is."""
     subject = args[0]
+    if isinstance(subject, Ledger):
+        return subject.counter
     if isinstance(subject, CounterKey):
         return subject
     return CounterKey(subject.id if isinstance(subject, Account) else subject, SERVICES)

@@ -3,13 +3,12 @@
 import asyncio
 from typing import Final
 
-from counters.keys import CounterKey, slot_of
-from counters.model import Entry
+from counters.keys import CounterKey, Ledger
 from counters.settlement import EntryChange, SettlementReport, settle_batch
 from tests.simulation.checkers import ExactlyOnce
 from tests.simulation.dice import Dice
-from tests.simulation.faults import Fault, Injector
-from tests.simulation.history import History
+from tests.simulation.faults import Injector, NetworkFault
+from tests.simulation.history import RunHistory
 from tests.simulation.loop import Machine, SimulatedLoop
 from tests.simulation.network import Network, remote_store
 from tests.simulation.store import Watcher
@@ -46,7 +45,7 @@ class Shard:
         return self.is_closed and self.settled == len(self.records)
 
 
-class Stream(Watcher):
+class SimulatedStream(Watcher):
     """Turns changes of ledgers into records, and delivers them to the settler.
 
     A shard's batches are delivered in order, and its children's only after its own.
@@ -59,7 +58,7 @@ class Stream(Watcher):
         injector: Injector,
         dice: Dice,
         checker: ExactlyOnce,
-        history: History,
+        history: RunHistory,
     ) -> None:
         self._loop = loop
         self._network = network
@@ -72,24 +71,20 @@ class Stream(Watcher):
         self._shards = [Shard(f"{number}-a", None) for number in range(dice.at("shards").choice([1, 1, 2, 3]))]
         self._readers: dict[str, asyncio.Task[None]] = {}
 
-    def inserted(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        self._record(key, slots, entry, entry.amount)
-
-    def removed(self, key: CounterKey, slots: int, entry: Entry) -> None:
-        self._record(key, slots, entry, -entry.amount)
-
-    def _record(self, key: CounterKey, slots: int, entry: Entry, delta: int) -> None:
-        partition = (key, slot_of(entry.id, slots))
+    def wrote(self, ledger: Ledger, page_id: str, delta: int) -> None:
+        if not delta:
+            return
+        partition = (ledger.counter, ledger.slot_of(page_id))
         shard = self._routes.get(partition)
         if shard is None:
             open_shards = [one for one in self._shards if not one.is_closed]
             shard = self._routes[partition] = self._dice.at(f"{partition}").choice(open_shards)
-        elif self._injector.draw([Fault.SPLIT], f"{shard.label} record {len(shard.records)}"):
+        elif self._injector.draw([NetworkFault.SPLIT], f"{shard.label} record {len(shard.records)}"):
             shard = self._split(shard, partition)
         self._sequence += self._dice.at(f"{shard.label} record {len(shard.records)}").choice((1, 7, 1000))
         # The stream tells times to the second.
         at_ms = factories.NOW_MS + int(self._loop.time()) * 1000
-        record = EntryChange(key, self._sequence, delta, at_ms)
+        record = EntryChange(ledger.counter, self._sequence, delta, at_ms)
         shard.records.append(record)
         self._checker.recorded(shard.label, record)
         self._start(shard)
@@ -125,7 +120,7 @@ class Stream(Watcher):
             place = f"{shard.label} delivery {shard.deliveries}"
             dice = self._dice.at(place)
             wait_s = dice.uniform(0.0, 0.3)
-            if self._injector.draw([Fault.LAG], place):
+            if self._injector.draw([NetworkFault.LAG], place):
                 wait_s += dice.choice(_LAGS_S)
             await asyncio.sleep(wait_s)
             await self._deliver(shard)
@@ -142,7 +137,7 @@ class Stream(Watcher):
         # What a silent shard had is where a mark that was dropped too soon would be missed.
         share = _SILENT_SHARE if self._loop.time() - shard.delivered_s > _SILENT_S else 1.0
         shard.delivered_s = self._loop.time()
-        if self._injector.draw([Fault.REDELIVERY], f"{place} again", share=share):
+        if self._injector.draw([NetworkFault.REDELIVERY], f"{place} again", share=share):
             start = dice.randint(self._oldest(shard), start)
             give_up_s = dice.choice((None, dice.uniform(0.0, 0.05)))
         batch = shard.records[start:end]
@@ -154,7 +149,7 @@ class Stream(Watcher):
         done, _ = await asyncio.wait([invocation], timeout=_INVOCATION_S)
         if done and not invocation.cancelled() and invocation.exception() is None:
             shard.settled = end
-        elif self._injector.draw([Fault.BATCH_LOST], f"{place} lost"):
+        elif self._injector.draw([NetworkFault.BATCH_LOST], f"{place} lost"):
             self._lose(shard, batch, end)
 
     def _oldest(self, shard: Shard) -> int:
@@ -174,7 +169,7 @@ class Stream(Watcher):
         store = remote_store(self._network, machine)
         at_ms = factories.NOW_MS + int(self._loop.time() * 1000)
         task = machine.start(settle_batch(store, shard.label, batch, at_ms))
-        if not self._injector.draw([Fault.SETTLER_CRASH], machine.name):
+        if not self._injector.draw([NetworkFault.SETTLER_CRASH], machine.name):
             return task
         return self._loop.create_task(self._crash(machine, self._dice.at(machine.name).uniform(0.0, 0.01)))
 

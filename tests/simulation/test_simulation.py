@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.simulation.coverage import MET
-from tests.simulation.faults import Fault
+from tests.simulation.faults import NetworkFault
 from tests.simulation.options import draw_options
 from tests.simulation.run import explain, play
 from tests.simulation.simulation import run
@@ -21,8 +21,15 @@ from tests.simulation.simulation import run
 _SEEDS: Final = 500
 _LONG_SEEDS: Final = 5_000
 _FIRST_FRESH_BELOW: Final = 10**12
-_WRITES: Final = ("change_counter", "delete_entry", "insert_entry", "set_terms", "write_entries")
-_WRITE_FAULTS: Final = (Fault.ANSWER_LOST, Fault.DELAYED, Fault.REQUEST_LOST, Fault.SLOW, Fault.THROTTLED, Fault.WAITS)
+_WRITES: Final = ("change_counter", "delete_entries", "insert_page", "set_terms", "insert_page")
+_WRITE_FAULTS: Final = (
+    NetworkFault.ANSWER_LOST,
+    NetworkFault.DELAYED,
+    NetworkFault.REQUEST_LOST,
+    NetworkFault.SLOW,
+    NetworkFault.THROTTLED,
+    NetworkFault.WAITS,
+)
 _REPOSITORY: Final = Path(__file__).parents[2]
 
 
@@ -50,7 +57,7 @@ def assert_every_promise_is_kept(seeds: range) -> None:
     assert not total.failures, explain(min(total.failures))
     # Nothing below is worth anything if it never happened.
     assert total.seeds == len(seeds)
-    assert set(total.faults) == set(Fault)
+    assert set(total.faults) == set(NetworkFault)
     missing = set(MET) - set(total.met)
     assert not missing, f"never met: {sorted(missing)}"
     unstruck = {f"{fault} {method}" for method in _WRITES for fault in _WRITE_FAULTS} - set(total.met)

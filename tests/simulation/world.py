@@ -22,7 +22,7 @@ from tests.simulation.changes import AnsweredLimitHolds, LastWordStands
 from tests.simulation.coverage import Coverage
 from tests.simulation.deaths import DeletedStaysDeleted
 from tests.simulation.decisions import FairDecisions
-from tests.simulation.history import History
+from tests.simulation.history import RunHistory
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.options import Options
 from tests.simulation.oracle import Oracle
@@ -60,7 +60,7 @@ class World(msgspec.Struct, frozen=True):
     changes: LastWordStands
     limits: AnsweredLimitHolds
     deaths: DeletedStaysDeleted
-    history: History
+    history: RunHistory
     coverage: Coverage
 
     async def ask(  # noqa: PLR0913 - who asks whom for what, each under its name

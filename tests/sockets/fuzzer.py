@@ -7,7 +7,7 @@ import signal
 import socket
 import struct
 import sys
-from collections import Counter as RecordTotals
+from collections import Counter as Tally
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -26,7 +26,7 @@ _LENGTH: Final = re.compile(rb"(?:^|\n)content-length: ([0-9]+)")
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Answer(msgspec.Struct, frozen=True):
+class FuzzedAnswer(msgspec.Struct, frozen=True):
     """One answer, without interim ones."""
 
     status: int
@@ -44,9 +44,9 @@ class Played(msgspec.Struct):
         failures: What was wrong, with the seed.
     """
 
-    conversations: RecordTotals[str] = msgspec.field(default_factory=RecordTotals)
+    conversations: Tally[str] = msgspec.field(default_factory=Tally)
     requests: int = 0
-    answers: RecordTotals[int] = msgspec.field(default_factory=RecordTotals)
+    answers: Tally[int] = msgspec.field(default_factory=Tally)
     failures: list[str] = []
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Fuzzer:
                 self._check(conversation, answers, [one for one in seen if conversation.token in one.path])
             self.played.failures += [f"smuggled: {one}" for one in seen if one.path.startswith(SMUGGLED)]
 
-    async def _converse(self, conversation: Conversation) -> list[Answer] | None:
+    async def _converse(self, conversation: Conversation) -> list[FuzzedAnswer] | None:
         """Return the answers; None when nobody waited for them, or the wait was in vain."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         receiving = asyncio.create_task(_receive(reader, conversation))
@@ -106,7 +106,7 @@ class Fuzzer:
         writer.close()
         return msgspec.json.decode(data.partition(b"\r\n\r\n")[2], type=list[Sent])
 
-    def _check(self, conversation: Conversation, answers: list[Answer] | None, seen: list[Sent]) -> None:
+    def _check(self, conversation: Conversation, answers: list[FuzzedAnswer] | None, seen: list[Sent]) -> None:
         played = self.played
         played.conversations[conversation.ending.name] += 1
         played.requests += len(conversation.requests)
@@ -125,7 +125,7 @@ class Fuzzer:
         played.failures += [f"{conversation.token}: {conversation.ending.name}: {fault}"[:300] for fault in faults]
 
 
-def _faults_of_answers(conversation: Conversation, answers: Sequence[Answer]) -> list[str]:
+def _faults_of_answers(conversation: Conversation, answers: Sequence[FuzzedAnswer]) -> list[str]:
     count = len(conversation.requests)
     faults = [
         f"answered {answer}" for answer in answers if answer.status >= 500 or b"\nx-request-id: " not in answer.head
@@ -143,10 +143,10 @@ def _faults_of_answers(conversation: Conversation, answers: Sequence[Answer]) ->
     return faults
 
 
-async def _receive(reader: asyncio.StreamReader, conversation: Conversation) -> list[Answer]:
+async def _receive(reader: asyncio.StreamReader, conversation: Conversation) -> list[FuzzedAnswer]:
     """Return the answers when all that can come are there: until the connection ends, or is idle as it may be."""
     data = b""
-    answers: list[Answer] = []
+    answers: list[FuzzedAnswer] = []
     methods = [sent.method for sent in conversation.requests]
     waits_for_end = conversation.ending in {Ending.REFUSED, Ending.CLOSED}
     while True:
@@ -167,7 +167,7 @@ async def _receive(reader: asyncio.StreamReader, conversation: Conversation) -> 
         data += received
 
 
-def _take_answers(data: bytes, answers: list[Answer], methods: Sequence[str]) -> bytes:
+def _take_answers(data: bytes, answers: list[FuzzedAnswer], methods: Sequence[str]) -> bytes:
     """Move the whole answers from the data to the others; return the rest."""
     while head := _HEAD.match(data):
         status = int(head[1])
@@ -177,7 +177,7 @@ def _take_answers(data: bytes, answers: list[Answer], methods: Sequence[str]) ->
         if len(data) < end:
             break
         if status >= 200:
-            answers.append(Answer(status, head[0], data[head.end() : end]))
+            answers.append(FuzzedAnswer(status, head[0], data[head.end() : end]))
         data = data[end:]
     return data
 

@@ -19,5 +19,5 @@ async def outcomes_of(calls: Sequence[Awaitable[Created]]) -> tuple[list[Created
 
 
 def creates(entries: Entries, key: CounterKey, number: int) -> list[Awaitable[Created]]:
-    """Return so many creates, not yet awaited."""
+    """Return a number of creates, not yet awaited."""
     return [entries.create(key, f"service {n}") for n in range(number)]

@@ -16,7 +16,7 @@ def counter_key() -> CounterKey:
 
 
 def account(account_id: str | None = None, username: str = "ada") -> Account:
-    """Return an account with an id of its own."""
+    """Return an account with a fresh id."""
     return Account(id=account_id or f"account-{next(_numbers)}", username=username, created_at_ms=NOW_MS)
 
 
@@ -26,7 +26,7 @@ def counter(key: CounterKey | None = None, *, limit: int | None = 10, best_effor
 
 
 def entry(entry_id: str | None = None, *, name: str = "billing", amount: int = 1, nonce: str | None = None) -> Entry:
-    """Return an entry with an id of its own."""
+    """Return an entry with a fresh id."""
     id_ = entry_id or f"entry-{next(_numbers)}"
     return Entry(id=id_, name=name, amount=amount, created_at_ms=NOW_MS, nonce=nonce)
 

@@ -1,7 +1,7 @@
 """What a person with a console does to a table, behind the store's back."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from counters import keys
 from counters.damage import DamagedCounter
@@ -12,6 +12,9 @@ from counters.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_EXACT: Final = {keys.EVENTUAL, keys.SETTLED_AT, keys.COUNTED_FROM, keys.MARKS}
+"""Attributes of a counter's exact side."""
 
 RawValue: TypeAlias = Mapping[str, object]
 """A value as DynamoDB types it, such as ``{"N": "2.5"}``."""
@@ -31,7 +34,7 @@ class Hand(Protocol):
         """Set an attribute of a counter."""
 
     def set_entry(self, key: CounterKey, entry_id: str, attribute: str, value: RawValue | None) -> None:
-        """Set an attribute of an entry in a ledger of one slot."""
+        """Set an attribute of an entry, or of its page, in a ledger of one slot."""
 
     def set_account(self, account_id: str, attribute: str, value: RawValue | None) -> None:
         """Set an attribute of an account."""
@@ -52,18 +55,24 @@ class MemoryHand:
     def set_counter(self, key: CounterKey, attribute: str, value: RawValue | None) -> None:
         """See ``Hand``."""
         damaged = self._store.damaged.pop(key, None)
-        stored = items.counter_item(self._store._counters.pop(key)) if damaged is None else damaged.seen
-        counter = items.read_counter_or_damage(key, _changed(stored, attribute, value))
-        if isinstance(counter, DamagedCounter):
-            self._store.damaged[key] = counter
+        if damaged is None:
+            counter = self._store._counters.pop(key)
+            stored: object = {**items.exact_item(counter), **items.counter_item(counter)}
         else:
-            self._store._counters[key] = counter
+            stored = damaged.seen
+        changed = items.read_counter_or_damage(key, _changed(stored, attribute, value), {})
+        if isinstance(changed, DamagedCounter):
+            self._store.damaged[key] = changed
+        else:
+            self._store._counters[key] = changed
 
     def set_entry(self, key: CounterKey, entry_id: str, attribute: str, value: RawValue | None) -> None:
         """See ``Hand``."""
         ledger = self._store._ledgers[key, 0]
-        stored = items.entry_item(key, 1, ledger[entry_id])
-        ledger[entry_id] = items.read_entry(_changed(stored, attribute, value))
+        stored: items.NewItem = items.page_item(keys.Ledger(key, 1), [ledger[entry_id]])
+        (ledger[entry_id],) = items.read_page(
+            _changed_entry(cast("items.Item", stored), entry_id, attribute, value)
+        ).entries
 
     def set_account(self, account_id: str, attribute: str, value: RawValue | None) -> None:
         """See ``Hand``."""
@@ -88,11 +97,15 @@ class DynamoHand:
 
     def set_counter(self, key: CounterKey, attribute: str, value: RawValue | None) -> None:
         """See ``Hand``."""
-        self._set(keys.counter_key(key), attribute, value)
+        where = keys.exact_key if attribute in _EXACT else keys.counter_key
+        self._set(where(key), attribute, value)
 
     def set_entry(self, key: CounterKey, entry_id: str, attribute: str, value: RawValue | None) -> None:
         """See ``Hand``."""
-        self._set(keys.entry_key(key, 1, entry_id), attribute, value)
+        page_key = keys.Ledger(key, 1).page_key(entry_id)
+        stored = self._client.get_item(TableName=self._table_name, Key=items.key_item(page_key))["Item"]
+        changed = _changed_entry(cast("items.Item", stored), entry_id, attribute, value)
+        self._client.put_item(TableName=self._table_name, Item=changed)
 
     def set_account(self, account_id: str, attribute: str, value: RawValue | None) -> None:
         """See ``Hand``."""
@@ -109,6 +122,18 @@ class DynamoHand:
     def _set(self, key: PrimaryKey, attribute: str, value: RawValue | None) -> None:
         stored = self._client.get_item(TableName=self._table_name, Key=items.key_item(key))["Item"]
         self._client.put_item(TableName=self._table_name, Item=_changed(stored, attribute, value))
+
+
+def _changed_entry(page: items.Item, entry_id: str, attribute: str, value: RawValue | None) -> items.Item:
+    parts = (keys.NAME, keys.AMOUNT, keys.NAME_NONCE)
+    if attribute not in parts:
+        return _changed(page, attribute, value)
+    place = items.place_name(entry_id)
+    entry = page[keys.ENTRIES]["M"][place]
+    values = dict(zip(parts, entry.get("L", [entry, {"N": "1"}]), strict=False))
+    values[attribute] = cast("AttributeValueTypeDef", {"NULL": True} if value is None else value)
+    entries = {**page[keys.ENTRIES]["M"], place: {"L": [*values.values()]}}
+    return _changed(page, keys.ENTRIES, {"M": entries})
 
 
 def _changed(stored: object, attribute: str, value: RawValue | None) -> items.Item:

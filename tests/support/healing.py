@@ -16,7 +16,7 @@ from tests.support.engines import virtual_clock
 from tests.support.stores import Fault, WatchedStore
 
 LATENCY_S = 0.004
-QUIET_S = HealingSettings().quiet_s
+QUIET_S = HealingSettings().heal_after_s
 SETTLED_S = HealingSettings().settled_s
 SHARD = "shard"
 
@@ -27,7 +27,7 @@ def make_engine(store: WatchedStore, *, seed: int = 0, slots: int = 1, idle_s: f
 
 
 async def fill(engine: Engine, key: CounterKey, number: int) -> list[Created]:
-    """Create so many entries side by side."""
+    """Create a number of entries side by side."""
     return await asyncio.gather(*(engine.entries.create(key, f"service {n}") for n in range(number)))
 
 

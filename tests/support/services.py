@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from stack.harness.accounts import make_account
 from stack.harness.client import Answer, Request, send_all
 from stack.harness.ledger import TableReader
 from stack.system import System
@@ -13,7 +14,7 @@ from stack.system import System
 CONNECTIONS: Final = 200
 
 
-class Service(NamedTuple):
+class RunningService(NamedTuple):
     """The API as one test uses it: an account of its own, all processes in turn."""
 
     urls: Sequence[str]
@@ -40,16 +41,13 @@ def seconds_until_settled(table: TableReader, account_id: str) -> float:
     return time.monotonic() - start
 
 
-def make_service(stack: System, limit: int) -> Service:
+def make_service(stack: System, limit: int) -> RunningService:
     """Make an account through the API."""
-    body = json.dumps({"username": "e2e", "max_number_of_services": limit}).encode()
-    (answer,) = send([Request("POST", f"{stack.api_urls[0]}/accounts", body)])
-    assert answer.status == 201, answer
-    return Service(stack.api_urls, json.loads(answer.body)["id"])
+    return RunningService(stack.api_urls, make_account(stack.api_urls[0], limit))
 
 
 def send(requests: Sequence[Request]) -> Sequence[Answer]:
-    """Send all requests over so many connections and return the answers."""
+    """Send all requests over this number of connections and return the answers."""
     return asyncio.run(send_all(requests, min(CONNECTIONS, len(requests)))).answers
 
 

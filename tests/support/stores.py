@@ -1,15 +1,27 @@
 """A store that watches the one-sided rule and fails on command."""
 
 import asyncio
-from collections import Counter as RecordTotals
+from collections import Counter as Tally
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
-from counters.keys import CounterKey
-from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
+from counters.keys import CounterKey, Ledger
+from counters.model import (
+    Account,
+    Change,
+    Changed,
+    Counter,
+    CutHealing,
+    Enforcement,
+    Entry,
+    Healing,
+    LedgerPage,
+    Refused,
+    TermsChange,
+)
 from counters.stores.memory import MemoryStore
 
 
@@ -41,7 +53,7 @@ class WatchedStore(MemoryStore):
 
     def __init__(self, latency_s: float = 0.0) -> None:
         super().__init__()
-        self.calls: RecordTotals[str] = RecordTotals()
+        self.calls: Tally[str] = Tally()
         self.faults: dict[str, deque[Fault | None]] = {}
         self.latency_s = latency_s
 
@@ -106,29 +118,47 @@ class WatchedStore(MemoryStore):
             self.check(key)
         return outcome
 
+    async def cut_counter(self, key: CounterKey, epoch: int) -> Changed | Refused:
+        """See ``Store``."""
+        async with self._call("cut_counter"):
+            return await super().cut_counter(key, epoch)
+
+    async def note_cut_seen(self, key: CounterKey, epoch: int, at_ms: int) -> Changed | Refused:
+        """See ``Store``."""
+        async with self._call("note_cut_seen"):
+            return await super().note_cut_seen(key, epoch, at_ms)
+
+    async def heal_cut(self, key: CounterKey, healing: CutHealing) -> Changed | Refused:
+        """See ``Store``."""
+        async with self._call("heal_cut"):
+            outcome = await super().heal_cut(key, healing)
+            self.check(key)
+        return outcome
+
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         """See ``Store``."""
         async with self._call("list_entries"):
             return await super().list_entries(key, slot, limit, after)
 
-    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
+    async def insert_page(
+        self, ledger: Ledger, entries: Sequence[Entry], emptied: LedgerPage | None = None
+    ) -> LedgerPage | None:
         """See ``Store``."""
-        async with self._call("write_entries"):
-            unwritten = await super().write_entries(key, slots, entries)
-            self.check(key)
-        return unwritten
+        async with self._call("insert_page"):
+            taken = await super().insert_page(ledger, entries, emptied)
+            self.check(ledger.counter)
+        return taken
 
-    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        """See ``Store``."""
-        async with self._call("insert_entry"):
-            stored = await super().insert_entry(key, slots, entry)
-            self.check(key)
-        return stored
-
-    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def read_entry(self, ledger: Ledger, entry_id: str) -> Entry | None:
         """See ``Store``."""
         async with self._call("read_entry"):
-            return await super().read_entry(key, slots, entry_id)
+            return await super().read_entry(ledger, entry_id)
+
+    async def read_entries(self, ledger: Ledger, entry_ids: Sequence[str]) -> dict[str, Entry]:
+        """See ``Store``."""
+        async with self._call("read_entries"):
+            found = {entry_id: await MemoryStore.read_entry(self, ledger, entry_id) for entry_id in entry_ids}
+            return {entry_id: entry for entry_id, entry in found.items() if entry is not None}
 
     async def take_turn(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
         """See ``Store``."""
@@ -155,12 +185,12 @@ class WatchedStore(MemoryStore):
         async with self._call("rename_account"):
             return await super().rename_account(seen, username, nonce)
 
-    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
+    async def rename_entry(self, ledger: Ledger, seen: Entry, name: str, nonce: str) -> Entry | None:
         """See ``Store``."""
         async with self._call("rename_entry"):
-            return await super().rename_entry(key, slots, seen, name, nonce)
+            return await super().rename_entry(ledger, seen, name, nonce)
 
-    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
+    async def delete_entries(self, ledger: Ledger, seen: Sequence[Entry], at_ms: int) -> bool:
         """See ``Store``."""
-        async with self._call("delete_entry"):
-            return await super().delete_entry(key, slots, seen)
+        async with self._call("delete_entries"):
+            return await super().delete_entries(ledger, seen, at_ms)

@@ -18,7 +18,7 @@ ENDED: Final = "ended"
 ABORTED: Final = "aborted"
 
 
-class Wire(asyncio.Transport):
+class RecordedWire(asyncio.Transport):
     """Records what goes over it."""
 
     def __init__(self) -> None:
@@ -89,7 +89,9 @@ class Seen:
         return [f"{method} {path}" for method, path, _ in self.requests]
 
 
-def connect(app: App, *, state: ServerState | None = None, bounds: Bounds | None = None) -> tuple[Connection, Wire]:
+def connect(
+    app: App, *, state: ServerState | None = None, bounds: Bounds | None = None
+) -> tuple[Connection, RecordedWire]:
     """Return a new connection to this application, and its wire."""
 
     class Bounded(Connection):
@@ -98,7 +100,7 @@ def connect(app: App, *, state: ServerState | None = None, bounds: Bounds | None
     Bounded.bounds = bounds or Bounds()
     config = uvicorn.Config(app, http=Bounded, ws="none", log_config=None, access_log=False, server_header=False)
     config.load()
-    wire = Wire()
+    wire = RecordedWire()
     connection = Bounded(config, state or ServerState(), {})
     connection.connection_made(wire)
     return connection, wire

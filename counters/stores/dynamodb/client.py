@@ -67,10 +67,6 @@ class DynamoClient:
         """Delete an item."""
         return cast("t.DeleteItemOutputTypeDef", await self.send(action="DeleteItem", payload=request))
 
-    async def batch_write_item(self, **request: Unpack[t.BatchWriteItemInputTypeDef]) -> t.BatchWriteItemOutputTypeDef:
-        """Write or delete up to 25 items."""
-        return cast("t.BatchWriteItemOutputTypeDef", await self.send(action="BatchWriteItem", payload=request))
-
     async def transact_write_items(
         self, **request: Unpack[t.TransactWriteItemsInputTypeDef]
     ) -> t.TransactWriteItemsOutputTypeDef:

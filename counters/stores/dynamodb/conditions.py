@@ -27,19 +27,37 @@ class Condition(NamedTuple):
 
 
 _COMPARED: Final = (
-    *(attribute for attribute in keys.COUNTER_ATTRIBUTES if attribute != keys.MARKS),
+    keys.BEST_EFFORT,
+    keys.LIMIT,
+    keys.ENFORCEMENT,
+    keys.SLOTS,
+    keys.EPOCH,
+    keys.REVISION,
+    keys.TOUCHED_AT,
     keys.TERMS_VERSION,
     keys.TERMS_NONCE,
     keys.CLOSED_AT,
-    keys.SETTLED_AT,
     keys.HEALED_AT,
     keys.HEALED_REVISION,
-    keys.COUNTED_FROM,
+    keys.HEALED_CUT,
+    keys.HEALED_EPOCH,
+    keys.CUT_REVISION,
+    keys.BEFORE_CUT,
+    keys.CUT_SEEN_AT,
 )
-"""Every write to a counter changes one of these, a settlement too: it sets a mark and ``settled_at`` together."""
+"""Every write to a counter's own item changes one of these."""
+
+_COMPARED_EXACT: Final = (keys.EVENTUAL, keys.SETTLED_AT, keys.COUNTED_FROM)
+"""Every write to a counter's exact side changes one of these: a settlement sets a mark and ``settled_at`` together."""
+
+PLACE_PATH: Final = "#entries.#place{}"
+"""Path to an entry in its page, to be formatted with the number of the entry in the call."""
 
 EXISTS = Condition(f"attribute_exists({keys.PK})", {}, {})
 """The item is there."""
+
+IS_NEW = Condition(f"attribute_not_exists({keys.PK})", {}, {})
+"""No item has the key."""
 
 
 def all_of(*conditions: Condition) -> Condition:
@@ -80,16 +98,52 @@ def is_terms_version(version: int) -> Condition:
     return Condition(text, {attribute: keys.TERMS_VERSION}, {value: items.number(version)})
 
 
-def is_still_entry(seen: Entry) -> Condition:
-    """Return the condition that an entry is the one that was seen, renamed at most."""
+def is_still_entry(seen: Entry, number: int = 0) -> Condition:
+    """Return the condition that an entry is the one that was seen, renamed at most.
+
+    An id of ours is used once. A caller's own id may have been used again, by another create.
+
+    Args:
+        seen: The entry.
+        number: Tells it from other entries of its page in the same call.
+    """
     created_at: items.Value | None = items.number(seen.created_at_ms)
     nonce = None if seen.nonce is None else items.string(seen.nonce)
     if isinstance(seen, DamagedEntry):
         item = cast("items.Item", seen.seen)
         created_at, nonce = item.get(keys.CREATED_AT), item.get(keys.NONCE)
-    return all_of(EXISTS, is_still(keys.CREATED_AT, created_at), is_still(keys.NONCE, nonce))
+    if items.has_no_map(seen):
+        there = all_of(EXISTS, is_still(keys.ENTRIES, cast("items.Item", seen.seen).get(keys.ENTRIES)))
+    else:
+        there = Condition(f"attribute_exists({PLACE_PATH.format(number)})", _place_names(seen, number), {})
+    return all_of(there, is_still(keys.CREATED_AT, created_at), is_still(keys.NONCE, nonce))
+
+
+def is_still_nonce(nonce: str | None) -> Condition:
+    """Return the condition that a page is still that of the create with this nonce."""
+    return all_of(EXISTS, is_still(keys.NONCE, None if nonce is None else items.string(nonce)))
+
+
+def is_still_name(seen: Entry) -> Condition:
+    """Return the condition that an entry was not renamed since it was seen."""
+    if items.has_no_map(seen):
+        return EXISTS
+    value = items.entry_value(seen)
+    if isinstance(seen, DamagedEntry):
+        value = cast("items.Value", items.value_of(seen))
+    return Condition(f"{PLACE_PATH.format(0)} = :seen_entry", _place_names(seen, 0), {":seen_entry": value})
+
+
+def _place_names(entry: Entry, number: int) -> dict[str, str]:
+    """Return what stands for the names in ``PLACE_PATH``."""
+    return {"#entries": keys.ENTRIES, f"#place{number}": items.place_name(entry.id)}
 
 
 def is_still_counter(seen: items.Item) -> Condition:
-    """Return the condition that a counter is as it was seen, whatever stood in it; nothing is like no item."""
+    """Return the condition that a counter's own item is as it was seen, whatever stood in it; nothing is like none."""
     return all_of(*(is_still(attribute, seen.get(attribute)) for attribute in _COMPARED))
+
+
+def is_still_exact(seen: items.Item) -> Condition:
+    """Return the same condition for a counter's exact side."""
+    return all_of(*(is_still(attribute, seen.get(attribute)) for attribute in _COMPARED_EXACT))

@@ -22,7 +22,7 @@ from botocore.exceptions import (
     UnknownCredentialError,
 )
 
-from counters.stores.dynamodb.wire import NotSentError
+from counters.stores.dynamodb.answers import NotSentError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

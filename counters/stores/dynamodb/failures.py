@@ -12,7 +12,7 @@ import aiohttp
 
 from counters.errors import NotAppliedError, OutcomeUnknownError, StoreError, StoreRejectedError
 from counters.stores.aws_errors import error_class, is_throttled, shortage, throttling_reasons
-from counters.stores.dynamodb.wire import AnswerError, DamagedAnswerError, NotSentError
+from counters.stores.dynamodb.answers import AnswerError, DamagedAnswerError, NotSentError
 
 CONDITION_FAILED: Final = "ConditionalCheckFailed"
 """A transaction's cancellation reason for an item whose condition did not hold."""

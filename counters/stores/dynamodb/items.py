@@ -5,20 +5,20 @@ Whatever stands in an item, reading it raises nothing: what cannot be read comes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeGuard, cast
 
 import msgspec
 
 from counters import keys
 from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry
 from counters.errors import CounterDamagedError
-from counters.keys import CounterKey, PrimaryKey
-from counters.model import Account, Counter, Enforcement, Entry
+from counters.keys import CounterKey, Ledger, PrimaryKey
+from counters.model import Account, Counter, Cut, Enforcement, Entry, LedgerPage
 from counters.settlement import SEQUENCE_DIGITS_MAX
 from counters.values.numbers import AMOUNT_MAX, WHOLE_MAX, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef, UniversalAttributeValueTypeDef
 
@@ -86,73 +86,118 @@ def is_tombstone(item: Item) -> bool:
     return keys.EXPIRES_AT in item
 
 
+def exact_item(counter: Counter) -> NewItem:
+    """Return a counter's exact side as it is stored, without marks.
+
+    Their map is there from the start, as no update can make it.
+    """
+    item: NewItem = {
+        **key_item(keys.exact_key(counter.key)),
+        keys.EVENTUAL: number(counter.eventual),
+        keys.MARKS: {"M": {}},
+    }
+    later = {keys.SETTLED_AT: counter.settled_at_ms, keys.COUNTED_FROM: counter.counted_from_ms}
+    return item | {attribute: number(value) for attribute, value in later.items() if value is not None}
+
+
 def counter_item(counter: Counter) -> NewItem:
-    """Return a counter as it is stored, without marks; their map is there from the start, as no update can make it."""
+    """Return a counter as it is stored, without its exact side."""
     item: NewItem = {
         **key_item(keys.counter_key(counter.key)),
         keys.ACCOUNT_ID: string(counter.key.account_id),
         keys.NAME: string(counter.key.name),
         keys.BEST_EFFORT: number(counter.best_effort),
-        keys.EVENTUAL: number(counter.eventual),
         keys.LIMIT: limit_value(counter.limit),
         keys.ENFORCEMENT: string(counter.enforcement),
         keys.SLOTS: number(counter.slots),
         keys.EPOCH: number(counter.epoch),
         keys.REVISION: number(counter.revision),
         keys.TOUCHED_AT: number(counter.touched_at_ms),
-        keys.MARKS: {"M": {}},
     }
     later = {
         keys.CLOSED_AT: counter.closed_at_ms,
-        keys.SETTLED_AT: counter.settled_at_ms,
         keys.HEALED_AT: counter.healed_at_ms,
         keys.HEALED_REVISION: counter.healed_revision,
-        keys.COUNTED_FROM: counter.counted_from_ms,
+        keys.HEALED_CUT: counter.healed_cut,
+        keys.HEALED_EPOCH: counter.healed_epoch,
         # A counter whose terms were never changed has no version.
         keys.TERMS_VERSION: counter.terms_version or None,
     }
+    if counter.cut is not None:
+        later[keys.CUT_REVISION] = counter.cut.revision
+        later[keys.BEFORE_CUT] = counter.cut.amount
+        later[keys.CUT_SEEN_AT] = counter.cut.seen_at_ms
     if counter.terms_nonce is not None:
         item[keys.TERMS_NONCE] = string(counter.terms_nonce)
     return item | {attribute: number(value) for attribute, value in later.items() if value is not None}
 
 
-def read_counter(key: CounterKey, item: Item) -> Counter:
-    """Return the counter that an item stands for.
+def read_counter(key: CounterKey, item: Item, exact: Item) -> Counter:
+    """Return the counter that two items stand for; empty ones for what is not there.
 
     Raises:
         CounterDamagedError: Something in it cannot be read.
     """
-    counter = read_counter_or_damage(key, item)
-    if isinstance(counter, DamagedCounter):
-        raise CounterDamagedError(counter)
-    return counter
+    return _sound(read_counter_or_damage(key, item, exact))
 
 
-def read_counter_or_damage(key: CounterKey, item: Item) -> Counter | DamagedCounter:
-    """Return the counter that an item stands for, or what can be read of it."""
+def read_counter_or_damage(key: CounterKey, item: Item, exact: Item) -> Counter | DamagedCounter:
+    """Return the counter that two items stand for, or what can be read of it."""
+    # No attribute is in both.
+    reading = _Reading({**exact, **item})
+    counter = _counter(key, reading).with_exact_of(
+        Counter(
+            key=key,
+            eventual=reading.whole(keys.EVENTUAL, -WHOLE_MAX),
+            settled_at_ms=reading.time_ms_or_none(keys.SETTLED_AT),
+            counted_from_ms=reading.time_ms_or_none(keys.COUNTED_FROM),
+        )
+    )
+    reading.marks()
+    return _damaged_if_unreadable(counter, reading)
+
+
+def read_written_counter(key: CounterKey, item: Item) -> Counter:
+    """Return the counter that its own item stands for, without its exact side.
+
+    Raises:
+        CounterDamagedError: Something in it cannot be read.
+    """
     reading = _Reading(item)
-    counter = Counter(
+    return _sound(_damaged_if_unreadable(_counter(key, reading), reading))
+
+
+def _counter(key: CounterKey, reading: _Reading) -> Counter:
+    return Counter(
         key=key,
         best_effort=reading.whole(keys.BEST_EFFORT, -WHOLE_MAX),
-        eventual=reading.whole(keys.EVENTUAL, -WHOLE_MAX),
         limit=reading.limit(),
         enforcement=reading.enforcement(),
-        terms_version=reading.whole(keys.TERMS_VERSION) if keys.TERMS_VERSION in item else 0,
+        terms_version=reading.whole_or_none(keys.TERMS_VERSION) or 0,
         terms_nonce=reading.text_or_none(keys.TERMS_NONCE),
         closed_at_ms=reading.time_ms_or_none(keys.CLOSED_AT),
         slots=reading.whole(keys.SLOTS, 1, keys.SLOTS_MAX, instead=1),
         epoch=reading.whole(keys.EPOCH),
         revision=reading.whole(keys.REVISION),
         touched_at_ms=reading.time_ms(keys.TOUCHED_AT),
-        settled_at_ms=reading.time_ms_or_none(keys.SETTLED_AT),
         healed_at_ms=reading.time_ms_or_none(keys.HEALED_AT),
-        healed_revision=reading.whole(keys.HEALED_REVISION) if keys.HEALED_REVISION in item else None,
-        counted_from_ms=reading.time_ms_or_none(keys.COUNTED_FROM),
+        healed_revision=reading.whole_or_none(keys.HEALED_REVISION),
+        healed_cut=reading.whole_or_none(keys.HEALED_CUT),
+        healed_epoch=reading.whole_or_none(keys.HEALED_EPOCH),
+        cut=reading.cut(),
     )
-    reading.marks()
+
+
+def _damaged_if_unreadable(counter: Counter, reading: _Reading) -> Counter | DamagedCounter:
     if not reading.unreadable:
         return counter
-    return DamagedCounter(unreadable=tuple(reading.unreadable), readable=counter, seen=item)
+    return DamagedCounter(unreadable=tuple(reading.unreadable), readable=counter, seen=reading.item)
+
+
+def _sound(counter: Counter | DamagedCounter) -> Counter:
+    if isinstance(counter, DamagedCounter):
+        raise CounterDamagedError(counter)
+    return counter
 
 
 def readable_marks(item: Item) -> Value:
@@ -161,90 +206,168 @@ def readable_marks(item: Item) -> Value:
     return {"M": {shard: mark for shard, mark in marks.items() if _is_mark(mark)}}
 
 
-def entry_item(key: CounterKey, slots: int, entry: Entry) -> NewItem:
-    """Return an entry as it is stored."""
+def page_item(ledger: Ledger, entries: Sequence[Entry]) -> NewItem:
+    """Return the entries of one page as they are stored."""
+    first = entries[0]
     item: NewItem = {
-        **key_item(keys.entry_key(key, slots, entry.id)),
-        keys.AMOUNT: number(entry.amount),
-        keys.NAME: string(entry.name),
-        keys.CREATED_AT: number(entry.created_at_ms),
+        **key_item(ledger.page_key(first.id)),
+        keys.CREATED_AT: number(first.created_at_ms),
+        keys.REVISION: number(first.revision),
+        keys.ENTRIES: {"M": {place_name(entry.id): entry_value(entry) for entry in entries}},
     }
-    if entry.nonce is not None:
-        item[keys.NONCE] = string(entry.nonce)
+    if first.nonce is not None:
+        item[keys.NONCE] = string(first.nonce)
     return item
 
 
-def read_entry(item: Item) -> Entry:
-    """Return the entry that an item stands for."""
+def place_name(entry_id: str) -> str:
+    """Return what an entry is called in the map of its page."""
+    return str(keys.place_of(entry_id))
+
+
+def entry_value(entry: Entry) -> Value:
+    """Return an entry as it is stored in its page: its name, or a short list when it was renamed or counts more."""
+    if entry.amount == 1 and entry.name_nonce is None:
+        return string(entry.name)
+    values = [string(entry.name), number(entry.amount)]
+    if entry.name_nonce is not None:
+        values.append(string(entry.name_nonce))
+    return {"L": values}
+
+
+def renamed_value(seen: Entry, name: str, nonce: str) -> Value:
+    """Return an entry as it is stored after a rename. An amount that cannot be read stays as it is."""
+    amount: object = number(seen.amount)
+    if isinstance(seen, DamagedEntry) and keys.AMOUNT in seen.unreadable:
+        parts = [] if has_no_map(seen) else value_of(seen).get("L", [])
+        amount = parts[1] if len(parts) > 1 else {"NULL": True}
+    return cast("Value", {"L": [string(name), amount, string(nonce)]})
+
+
+def has_no_map(seen: Entry) -> TypeGuard[DamagedEntry]:
+    """Tell whether an entry stands for a page whose entries cannot be read at all."""
+    return isinstance(seen, DamagedEntry) and "M" not in cast("Item", seen.seen).get(keys.ENTRIES, {})
+
+
+def value_of(seen: DamagedEntry) -> AttributeValueTypeDef:
+    """Return a damaged entry as it is stored in its page."""
+    return cast("AttributeValueTypeDef", cast("Item", seen.seen)[keys.ENTRIES]["M"][place_name(seen.id)])
+
+
+def read_page(item: Item) -> LedgerPage:
+    """Return the page that an item stands for. Where its entries cannot be read at all, it has one damaged entry."""
+    page_id = item[keys.SK]["S"]
+    stored = item.get(keys.ENTRIES, {}).get("M")
+    nonce = item.get(keys.NONCE, {}).get("S")
+    places = keys.places_of(page_id)
+    if stored is None:
+        return LedgerPage(entries=(_read_entry(item, page_id, None),) if places else (), nonce=nonce)
+    found = sorted((places[name], name) for name in stored if name in places)
+    entries = [_read_entry(item, keys.id_at(page_id, place), stored[name]) for place, name in found]
+    return LedgerPage(entries=tuple(entries), nonce=nonce)
+
+
+def _read_entry(item: Item, entry_id: str, value: AttributeValueTypeDef | None) -> Entry:
+    """Return an entry of a page."""
     reading = _Reading(item)
+    created_at_ms, revision = reading.time_ms(keys.CREATED_AT), reading.whole(keys.REVISION)
+    nonce = reading.text_or_none(keys.NONCE)
+    if value is not None and "S" in value:
+        # What nearly every entry is.
+        name, amount, name_nonce = value["S"], 1, None
+        unreadable = reading.unreadable
+    else:
+        parts = [] if value is None else value.get("L", [])
+        fields = dict(zip((keys.NAME, keys.AMOUNT, keys.NAME_NONCE), parts, strict=False))
+        of_entry = _Reading(fields)
+        name = of_entry.text(keys.NAME)
+        amount = of_entry.whole(keys.AMOUNT, 1, AMOUNT_MAX, instead=1)
+        name_nonce = of_entry.text_or_none(keys.NAME_NONCE)
+        unreadable = [*of_entry.unreadable, *reading.unreadable]
     entry = Entry(
-        id=item[keys.SK]["S"],
-        amount=reading.whole(keys.AMOUNT, 1, AMOUNT_MAX, instead=1),
-        name=reading.text(keys.NAME),
-        created_at_ms=reading.time_ms(keys.CREATED_AT),
-        nonce=reading.text_or_none(keys.NONCE),
-        name_nonce=reading.text_or_none(keys.NAME_NONCE),
+        id=entry_id,
+        name=name,
+        amount=amount,
+        created_at_ms=created_at_ms,
+        revision=revision,
+        nonce=nonce,
+        name_nonce=name_nonce,
     )
-    if not reading.unreadable:
+    if not unreadable:
         return entry
-    return DamagedEntry(**msgspec.structs.asdict(entry), unreadable=tuple(reading.unreadable), seen=item)
+    return DamagedEntry(**msgspec.structs.asdict(entry), unreadable=tuple(unreadable), seen=item)
 
 
 class _Reading:
     """One item as it is read: what cannot be is replaced by a safe value, and noted.
 
     Attributes:
+        item: The item.
         unreadable: Names of the attributes that could not be read.
     """
 
-    __slots__ = ("_item", "unreadable")
+    __slots__ = ("item", "unreadable")
 
     def __init__(self, item: Item) -> None:
-        self._item = item
+        self.item = item
         self.unreadable: list[str] = []
 
     def whole(self, attribute: str, least: int = 0, most: int = WHOLE_MAX, *, instead: int = 0) -> int:
         try:
-            found: int | None = int(self._item[attribute]["N"])
+            found: int | None = int(self.item[attribute]["N"])
         except (KeyError, ValueError):
-            found = whole_number(self._item.get(attribute, {}).get("N"))
+            found = whole_number(self.item.get(attribute, {}).get("N"))
         if found is not None and least <= found <= most:
             return found
         self.unreadable.append(attribute)
         return instead
+
+    def whole_or_none(self, attribute: str) -> int | None:
+        """Return a whole number; None when it is not there."""
+        return self.whole(attribute) if attribute in self.item else None
+
+    def cut(self) -> Cut | None:
+        """Return the counter's cut; None when none of its parts is there."""
+        if keys.CUT_REVISION not in self.item and keys.BEFORE_CUT not in self.item:
+            return None
+        return Cut(
+            revision=self.whole(keys.CUT_REVISION),
+            amount=self.whole(keys.BEFORE_CUT, -WHOLE_MAX),
+            seen_at_ms=self.time_ms_or_none(keys.CUT_SEEN_AT),
+        )
 
     def time_ms(self, attribute: str) -> int:
         return self.whole(attribute, 0, _TIME_MS_MAX)
 
     def time_ms_or_none(self, attribute: str) -> int | None:
         """Return a time; None when it is not there, as what it tells of has not happened."""
-        return self.whole(attribute, 0, _TIME_MS_MAX) if attribute in self._item else None
+        return self.whole(attribute, 0, _TIME_MS_MAX) if attribute in self.item else None
 
     def text(self, attribute: str) -> str:
         try:
-            return self._item[attribute]["S"]
+            return self.item[attribute]["S"]
         except KeyError:
             self.unreadable.append(attribute)
             return ""
 
     def text_or_none(self, attribute: str) -> str | None:
         """Return a text; None when it is not there."""
-        return self.text(attribute) if attribute in self._item else None
+        return self.text(attribute) if attribute in self.item else None
 
     def limit(self) -> int | None:
-        if self._item.get(keys.LIMIT, {}).get("S") == keys.NO_LIMIT:
+        if self.item.get(keys.LIMIT, {}).get("S") == keys.NO_LIMIT:
             return None
         return self.whole(keys.LIMIT)
 
     def enforcement(self) -> Enforcement:
-        found = _ENFORCEMENTS.get(self._item.get(keys.ENFORCEMENT, {}).get("S", ""))
+        found = _ENFORCEMENTS.get(self.item.get(keys.ENFORCEMENT, {}).get("S", ""))
         if found is not None:
             return found
         self.unreadable.append(keys.ENFORCEMENT)
         return Enforcement.TIGHTENING
 
     def marks(self) -> None:
-        marks = self._item.get(keys.MARKS, {}).get("M")
+        marks = self.item.get(keys.MARKS, {}).get("M")
         if not isinstance(marks, dict) or not all(map(_is_mark, marks.values())):
             self.unreadable.append(keys.MARKS)
 

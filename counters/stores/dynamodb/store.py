@@ -7,30 +7,57 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from counters import keys
-from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry
-from counters.errors import NotAppliedError, OutcomeUnknownError
-from counters.keys import CounterKey, PrimaryKey
-from counters.model import Account, Change, Changed, Counter, Enforcement, Entry, Healing, Refused, TermsChange
+from counters.damage import DamagedAccount, DamagedCounter
+from counters.errors import CounterDamagedError, NotAppliedError, OutcomeUnknownError, TableLayoutError
+from counters.keys import CounterKey, Ledger, PrimaryKey
+from counters.model import (
+    Account,
+    Change,
+    Changed,
+    Counter,
+    CutHealing,
+    Enforcement,
+    Entry,
+    Healing,
+    LedgerPage,
+    Refused,
+    TermsChange,
+)
 from counters.stores.dynamodb import conditions, items
+from counters.stores.dynamodb.answers import AnswerError, ConditionFailedError
 from counters.stores.dynamodb.client import DynamoClient, open_client
 from counters.stores.dynamodb.conditions import Condition
 from counters.stores.dynamodb.failures import CONDITION_FAILED, cancellation_reasons, translated
-from counters.stores.dynamodb.wire import AnswerError, ConditionFailedError
+from counters.stores.dynamodb.table import Table, item_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import (
-        DeleteItemInputTypeDef,
         PutItemInputTypeDef,
+        PutTypeDef,
         TransactWriteItemTypeDef,
-        WriteRequestTypeDef,
+        UpdateItemInputTypeDef,
+        UpdateTypeDef,
     )
 
 _EXISTS: Final = f"attribute_exists({keys.PK})"
 _IS_NEW: Final = f"attribute_not_exists({keys.PK})"
 _CANNOT_BE_UPDATED: Final = "ValidationException"
 
+_EXPIRE: Final = "SET #expires_at = :expires_at"
+_EXPIRY_NAME: Final = {"#expires_at": keys.EXPIRES_AT}
+
+_CUT_NAMES: Final = {
+    "#epoch": keys.EPOCH,
+    "#cut_revision": keys.CUT_REVISION,
+    "#before_cut": keys.BEFORE_CUT,
+    "#cut_seen_at": keys.CUT_SEEN_AT,
+}
+_HEALED_CUT_NAMES: Final = {**_CUT_NAMES, "#healed_cut": keys.HEALED_CUT, "#healed_epoch": keys.HEALED_EPOCH}
+_END_CUT: Final = "REMOVE #cut_revision, #before_cut, #cut_seen_at"
+
 _TOMBSTONE_S: Final = 24 * 60 * 60
-"""How long a deleted account's id stays taken. DynamoDB refuses a request that was signed more than 15 minutes ago."""
+"""How long the key of a deleted account or of an emptied page stays taken. DynamoDB refuses a request that was signed
+more than 15 minutes ago."""
 
 
 @asynccontextmanager
@@ -53,11 +80,23 @@ class DynamoStore:
 
     def __init__(self, client: DynamoClient, table_name: str) -> None:
         self._client = client
-        self._table = table_name
+        self._table = Table(client, table_name)
 
     async def ping(self) -> None:
         """See ``Store``."""
-        await self._get(PrimaryKey(keys.DIRECTORY_PK, "-"))
+        key = PrimaryKey(keys.LAYOUT_PK, keys.LAYOUT_SK)
+        layout = await self._table.get(key)
+        if layout is None:
+            accounts, _ = await self._table.query(keys.DIRECTORY_PK, 1, None)
+            mine: items.NewItem = {keys.LAYOUT: items.number(keys.LAYOUT_VERSION)}
+            # A table with accounts that says nothing is of a version that did not say.
+            layout = {} if accounts else await self._table.set(key, mine, conditions.IS_NEW)
+        found = layout.get(keys.LAYOUT, {}).get("N")
+        if found != str(keys.LAYOUT_VERSION):
+            raise TableLayoutError(
+                f"The table {self._table.name} was made by another version of this service: its layout is "
+                f"{found or 'not known'}, and this version needs {keys.LAYOUT_VERSION}. Use another table."
+            )
 
     async def create_account(self, account: Account, counter: Counter) -> None:
         """See ``Store``."""
@@ -65,30 +104,24 @@ class DynamoStore:
             items.account_item(account),
             items.key_item(keys.directory_key(account.id)),
             items.counter_item(counter),
+            items.exact_item(counter),
         ]
         writes: list[TransactWriteItemTypeDef] = [
-            {"Put": {"TableName": self._table, "Item": item, "ConditionExpression": _IS_NEW}} for item in new_items
+            {"Put": {"TableName": self._table.name, "Item": item, "ConditionExpression": _IS_NEW}} for item in new_items
         ]
-        with translated():
-            try:
-                await self._client.transact_write_items(TransactItems=writes)
-            except AnswerError as error:
-                if CONDITION_FAILED not in cancellation_reasons(error):
-                    raise
-                # The account is there: an earlier try of this call made it, and its answer was lost. Or it was there,
-                # and this is a late try, which must not bring it back.
+        # Where a condition does not hold, the account is there: an earlier try of this call made it, and its answer was
+        # lost. Or it was there, and this is a late try, which must not bring it back.
+        await self._write_all(writes)
 
     async def read_account(self, account_id: str) -> Account | None:
         """See ``Store``."""
-        return _read_account(account_id, await self._get(keys.account_key(account_id)))
+        return _read_account(account_id, await self._table.get(keys.account_key(account_id)))
 
     async def rename_account(self, seen: Account, username: str, nonce: str) -> Account | None:
         """See ``Store``."""
         change = {keys.USERNAME: items.string(username), keys.USERNAME_NONCE: items.string(nonce)}
-        condition = conditions.all_of(
-            conditions.is_still(keys.EXPIRES_AT, None), _is_unchanged(keys.USERNAME_NONCE, seen.username_nonce, seen)
-        )
-        return _read_account(seen.id, await self._set(keys.account_key(seen.id), change, condition))
+        condition = conditions.all_of(conditions.is_still(keys.EXPIRES_AT, None), _is_same_name(seen))
+        return _read_account(seen.id, await self._table.set(keys.account_key(seen.id), change, condition))
 
     async def close_counter(self, key: CounterKey, at_ms: int) -> Counter | None:
         """See ``Store``."""
@@ -102,41 +135,47 @@ class DynamoStore:
         """See ``Store``."""
         tombstone = items.tombstone_item(key.account_id, at_ms // 1000 + _TOMBSTONE_S)
         writes: list[TransactWriteItemTypeDef] = [
-            {"Put": {"TableName": self._table, "Item": tombstone}},
-            {"Delete": {"TableName": self._table, "Key": items.key_item(keys.directory_key(key.account_id))}},
+            {"Put": {"TableName": self._table.name, "Item": tombstone}},
+            {"Delete": {"TableName": self._table.name, "Key": items.key_item(keys.directory_key(key.account_id))}},
             {
                 "Delete": {
-                    "TableName": self._table,
+                    "TableName": self._table.name,
                     "Key": items.key_item(keys.counter_key(key)),
                     "ConditionExpression": f"{_IS_NEW} OR attribute_exists({keys.CLOSED_AT})",
                 }
             },
+            {"Delete": {"TableName": self._table.name, "Key": items.key_item(keys.exact_key(key))}},
         ]
         with translated():
             await self._client.transact_write_items(TransactItems=writes)
 
     async def list_account_ids(self, limit: int, after: str | None) -> tuple[list[str], bool]:
         """See ``Store``."""
-        page, more = await self._query(keys.DIRECTORY_PK, limit, after)
+        page, more = await self._table.query(keys.DIRECTORY_PK, limit, after)
         return [item[keys.SK]["S"] for item in page], more
 
     async def read_accounts(self, account_ids: Sequence[str]) -> dict[str, Account]:
         """See ``Store``."""
         by_key = {keys.account_key(account_id): account_id for account_id in account_ids}
-        found = await self._get_all(list(by_key))
+        found = await self._table.get_all(list(by_key))
         accounts = [_read_account(by_key[key], item) for key, item in found.items()]
         return {account.id: account for account in accounts if account is not None}
 
     async def read_counter(self, key: CounterKey) -> Counter | None:
         """See ``Store``."""
-        item = await self._get(keys.counter_key(key))
-        return items.read_counter(key, item) if item else None
+        found = (await self.read_counters([key])).get(key)
+        if isinstance(found, DamagedCounter):
+            raise CounterDamagedError(found)
+        return found
 
     async def read_counters(self, counter_keys: Sequence[CounterKey]) -> dict[CounterKey, Counter | DamagedCounter]:
         """See ``Store``."""
-        by_key = {keys.counter_key(key): key for key in counter_keys}
-        found = await self._get_all(list(by_key))
-        return {by_key[key]: items.read_counter_or_damage(by_key[key], item) for key, item in found.items()}
+        wanted = [where(key) for key in counter_keys for where in (keys.counter_key, keys.exact_key)]
+        found = await self._table.get_all(wanted)
+        both = {key: (found.get(keys.counter_key(key)), found.get(keys.exact_key(key))) for key in counter_keys}
+        return {
+            key: items.read_counter_or_damage(key, item, exact or {}) for key, (item, exact) in both.items() if item
+        }
 
     async def change_counter(self, key: CounterKey, change: Change) -> Changed | Refused:
         """See ``Store``."""
@@ -160,7 +199,12 @@ class DynamoStore:
             names["#enforcement"] = keys.ENFORCEMENT
             values[":enforcement"] = items.string(change.enforcement)
             condition += " AND #enforcement = :enforcement"
-        update = "ADD #best_effort :delta, #revision :one SET #touched_at = :now"
+        adding = "#best_effort :delta, #revision :one"
+        if change.before_cut:
+            names["#before_cut"] = keys.BEFORE_CUT
+            values[":before_cut"] = items.number(change.before_cut)
+            adding += ", #before_cut :before_cut"
+        update = f"ADD {adding} SET #touched_at = :now"
         return await self._update_counter(key, update, condition, names, values)
 
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
@@ -171,6 +215,7 @@ class DynamoStore:
             "#revision": keys.REVISION,
             "#healed_revision": keys.HEALED_REVISION,
             "#healed_at": keys.HEALED_AT,
+            **_HEALED_CUT_NAMES,
         }
         values = {
             ":total": items.number(healing.total),
@@ -180,24 +225,115 @@ class DynamoStore:
             ":now": items.number(healing.at_ms),
         }
         assignments = ["#best_effort = :total", "#healed_revision = :healed_revision", "#healed_at = :now"]
+        assignments += ["#healed_cut = #revision", "#healed_epoch = #epoch + :one"]
         condition = "#revision = :revision"
-        if healing.counted_from_ms is not None:
-            names |= {"#eventual": keys.EVENTUAL, "#counted_from": keys.COUNTED_FROM, "#settled_at": keys.SETTLED_AT}
-            if healing.settled_at_ms is None:
-                condition += " AND attribute_not_exists(#settled_at)"
-            else:
-                condition += " AND #settled_at = :settled_at"
-                values[":settled_at"] = items.number(healing.settled_at_ms)
-            values[":counted_from"] = items.number(healing.counted_from_ms)
-            assignments += ["#eventual = :total", "#counted_from = :counted_from"]
         if healing.tightened_version is not None:
             is_same_change = conditions.is_terms_version(healing.tightened_version)
             names |= {"#enforcement": keys.ENFORCEMENT, **is_same_change.names}
             values |= {":strict": items.string(Enforcement.STRICT), **is_same_change.values}
             condition += f" AND {is_same_change.text}"
             assignments.append("#enforcement = :strict")
-        update = f"ADD #epoch :one, #revision :one SET {', '.join(assignments)}"
-        return await self._update_counter(key, update, condition, names, values)
+        update = f"ADD #epoch :one, #revision :one SET {', '.join(assignments)} {_END_CUT}"
+        if healing.counted_from_ms is None:
+            return await self._update_counter(key, update, condition, names, values)
+        of_counter: UpdateTypeDef = {
+            "TableName": self._table.name,
+            "Key": items.key_item(keys.counter_key(key)),
+            "UpdateExpression": update,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        return await self._heal_both(key, of_counter, healing, healing.counted_from_ms)
+
+    async def _heal_both(
+        self, key: CounterKey, of_counter: UpdateTypeDef, healing: Healing, counted_from_ms: int
+    ) -> Changed | Refused:
+        """Heal both sides of a counter, or none."""
+        seen = None if healing.settled_at_ms is None else items.number(healing.settled_at_ms)
+        condition = conditions.all_of(conditions.EXISTS, conditions.is_still(keys.SETTLED_AT, seen))
+        of_exact: UpdateTypeDef = {
+            "TableName": self._table.name,
+            "Key": items.key_item(keys.exact_key(key)),
+            "UpdateExpression": "SET #eventual = :total, #counted_from = :counted_from",
+            "ConditionExpression": condition.text,
+            "ExpressionAttributeNames": {
+                "#eventual": keys.EVENTUAL,
+                "#counted_from": keys.COUNTED_FROM,
+                **condition.names,
+            },
+            "ExpressionAttributeValues": {
+                ":total": items.number(healing.total),
+                ":counted_from": items.number(counted_from_ms),
+                **condition.values,
+            },
+        }
+        is_made = await self._write_all([{"Update": of_counter}, {"Update": of_exact}])
+        counter = await self.read_counter(key)
+        return Changed(counter) if is_made and counter is not None else Refused(counter)
+
+    async def _write_all(self, writes: Sequence[TransactWriteItemTypeDef]) -> bool:
+        """Make all of these writes or none; return whether their conditions held."""
+        with translated():
+            try:
+                await self._client.transact_write_items(TransactItems=writes)
+            except AnswerError as error:
+                if CONDITION_FAILED not in cancellation_reasons(error):
+                    raise
+                return False
+        return True
+
+    async def cut_counter(self, key: CounterKey, epoch: int) -> Changed | Refused:
+        """See ``Store``."""
+        update = (
+            "SET #cut_revision = #revision, #before_cut = #best_effort"
+            " ADD #epoch :one, #revision :one REMOVE #cut_seen_at"
+        )
+        names = {"#best_effort": keys.BEST_EFFORT, "#revision": keys.REVISION, **_CUT_NAMES}
+        condition = conditions.all_of(
+            conditions.is_still(keys.EPOCH, items.number(epoch)),
+            conditions.is_still(keys.ENFORCEMENT, items.string(Enforcement.STRICT)),
+        )
+        values = {":one": items.number(1), **condition.values}
+        return await self._update_counter(key, update, condition.text, names | condition.names, values)
+
+    async def note_cut_seen(self, key: CounterKey, epoch: int, at_ms: int) -> Changed | Refused:
+        """See ``Store``."""
+        condition = conditions.all_of(
+            conditions.is_still(keys.EPOCH, items.number(epoch)), conditions.is_still(keys.CUT_SEEN_AT, None)
+        )
+        text = f"{condition.text} AND attribute_exists(#cut_revision)"
+        names = {**condition.names, "#cut_revision": keys.CUT_REVISION}
+        values = {**condition.values, ":now": items.number(at_ms)}
+        return await self._update_counter(key, "SET #cut_seen_at = :now", text, names, values)
+
+    async def heal_cut(self, key: CounterKey, healing: CutHealing) -> Changed | Refused:
+        """See ``Store``."""
+        update = (
+            "SET #best_effort = #best_effort + :change, #healed_revision = #revision + :one, #healed_at = :now,"
+            " #healed_cut = #cut_revision, #healed_epoch = #epoch + :one"
+            f" ADD #epoch :one, #revision :one {_END_CUT}"
+        )
+        condition = conditions.all_of(
+            conditions.is_still(keys.EPOCH, items.number(healing.epoch)),
+            conditions.is_still(keys.BEFORE_CUT, items.number(healing.amount)),
+            conditions.is_still(keys.ENFORCEMENT, items.string(Enforcement.STRICT)),
+        )
+        names = {
+            "#best_effort": keys.BEST_EFFORT,
+            "#revision": keys.REVISION,
+            "#healed_revision": keys.HEALED_REVISION,
+            "#healed_at": keys.HEALED_AT,
+            **_HEALED_CUT_NAMES,
+            **condition.names,
+        }
+        values = {
+            ":change": items.number(healing.total - healing.amount),
+            ":one": items.number(1),
+            ":now": items.number(healing.at_ms),
+            **condition.values,
+        }
+        return await self._update_counter(key, update, condition.text, names, values)
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
@@ -216,142 +352,140 @@ class DynamoStore:
             conditions.is_still(keys.CLOSED_AT, None),
             conditions.is_terms_version(change.seen_version),
         )
-        item = await self._set(keys.counter_key(key), terms, condition)
-        return items.read_counter(key, item) if item else None
+        item = await self._table.set(keys.counter_key(key), terms, condition)
+        return items.read_written_counter(key, item) if item else None
 
     async def repair_counter(self, damaged: DamagedCounter, repaired: Counter) -> bool:
         """See ``Store``."""
         seen = cast("items.Item", damaged.seen)
-        condition = conditions.is_still_counter(seen)
-        put: PutItemInputTypeDef = {
-            "TableName": self._table,
-            "Item": {**items.counter_item(repaired), keys.MARKS: items.readable_marks(seen)},
+        # Of a counter whose own item is missing only that was seen.
+        exact = seen or await self._table.get(keys.exact_key(damaged.key)) or {}
+        new_exact = {**items.exact_item(repaired), keys.MARKS: items.readable_marks(exact)}
+        return await self._write_all(
+            [
+                self._put_if(items.counter_item(repaired), conditions.is_still_counter(seen)),
+                self._put_if(new_exact, conditions.is_still_exact(exact)),
+            ]
+        )
+
+    def _put_if(self, item: items.NewItem, condition: Condition) -> TransactWriteItemTypeDef:
+        put: PutTypeDef = {
+            "TableName": self._table.name,
+            "Item": item,
             "ConditionExpression": condition.text,
             "ExpressionAttributeNames": condition.names,
         }
         if condition.values:
             put["ExpressionAttributeValues"] = condition.values
-        with translated():
-            try:
-                await self._client.put_item(**put)
-            except ConditionFailedError:
-                return False
-        return True
+        return {"Put": put}
 
     async def touch_damaged_counter(self, damaged: DamagedCounter, at_ms: int) -> None:
         """See ``Store``."""
         condition = conditions.is_still_counter(cast("items.Item", damaged.seen))
-        await self._set(keys.counter_key(damaged.key), {keys.TOUCHED_AT: items.number(at_ms)}, condition)
+        await self._table.set(keys.counter_key(damaged.key), {keys.TOUCHED_AT: items.number(at_ms)}, condition)
 
-    async def write_entries(self, key: CounterKey, slots: int, entries: Sequence[Entry]) -> list[Entry]:
+    async def insert_page(
+        self, ledger: Ledger, entries: Sequence[Entry], emptied: LedgerPage | None = None
+    ) -> LedgerPage | None:
         """See ``Store``."""
-        puts: list[WriteRequestTypeDef] = [
-            {"PutRequest": {"Item": items.entry_item(key, slots, entry)}} for entry in entries
-        ]
-        with translated():
-            answer = await self._client.batch_write_item(RequestItems={self._table: puts})
-        unwritten = answer.get("UnprocessedItems", {}).get(self._table, [])
-        return [items.read_entry(put["PutRequest"]["Item"]) for put in unwritten]
-
-    async def insert_entry(self, key: CounterKey, slots: int, entry: Entry) -> Entry | None:
-        """See ``Store``."""
+        is_free = conditions.IS_NEW if emptied is None else conditions.is_still_nonce(emptied.nonce)
+        put: PutItemInputTypeDef = {
+            "TableName": self._table.name,
+            "Item": items.page_item(ledger, entries),
+            "ConditionExpression": is_free.text,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if is_free.names:
+            put["ExpressionAttributeNames"] = is_free.names
+        if is_free.values:
+            put["ExpressionAttributeValues"] = is_free.values
         with translated():
             try:
-                await self._client.put_item(
-                    TableName=self._table,
-                    Item=items.entry_item(key, slots, entry),
-                    ConditionExpression=_IS_NEW,
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
+                await self._client.put_item(**put)
             except ConditionFailedError as error:
-                return items.read_entry(_item_of(error))
+                item = item_of(error)
+                return items.read_page(item) if item else LedgerPage(entries=())
         return None
 
-    async def read_entry(self, key: CounterKey, slots: int, entry_id: str) -> Entry | None:
+    async def read_entry(self, ledger: Ledger, entry_id: str) -> Entry | None:
         """See ``Store``."""
-        item = await self._get(keys.entry_key(key, slots, entry_id))
-        return items.read_entry(item) if item else None
+        return _find(await self._table.get(ledger.page_key(entry_id)), entry_id)
 
-    async def rename_entry(self, key: CounterKey, slots: int, seen: Entry, name: str, nonce: str) -> Entry | None:
+    async def read_entries(self, ledger: Ledger, entry_ids: Sequence[str]) -> dict[str, Entry]:
         """See ``Store``."""
-        change = {keys.NAME: items.string(name), keys.NAME_NONCE: items.string(nonce)}
-        is_same_name = _is_unchanged(keys.NAME_NONCE, seen.name_nonce, seen)
-        condition = conditions.all_of(conditions.is_still_entry(seen), is_same_name)
-        item = await self._set(keys.entry_key(key, slots, seen.id), change, condition)
-        return items.read_entry(item) if item else None
+        by_id = {entry_id: ledger.page_key(entry_id) for entry_id in entry_ids}
+        pages = await self._table.get_all([*dict.fromkeys(by_id.values())])
+        found = {entry_id: _find(pages.get(key), entry_id) for entry_id, key in by_id.items()}
+        return {entry_id: entry for entry_id, entry in found.items() if entry is not None}
 
-    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
+    async def rename_entry(self, ledger: Ledger, seen: Entry, name: str, nonce: str) -> Entry | None:
         """See ``Store``."""
-        condition = conditions.is_still_entry(seen)
-        delete: DeleteItemInputTypeDef = {
-            "TableName": self._table,
-            "Key": items.key_item(keys.entry_key(key, slots, seen.id)),
+        condition = conditions.all_of(conditions.is_still_entry(seen), conditions.is_still_name(seen))
+        path, value = conditions.PLACE_PATH, items.renamed_value(seen, name, nonce)
+        names = {"#entries": keys.ENTRIES, "#place0": items.place_name(seen.id)}
+        if items.has_no_map(seen):
+            path, value = "#entries", {"M": {names.pop("#place0"): value}}
+        update = f"SET {path.format(0)} = :renamed"
+        item = await self._table.update(ledger.page_key(seen.id), update, names, {":renamed": value}, condition)
+        return _find(item, seen.id)
+
+    async def delete_entries(self, ledger: Ledger, seen: Sequence[Entry], at_ms: int) -> bool:
+        """See ``Store``."""
+        key = ledger.page_key(seen[0].id)
+        condition = conditions.all_of(*(conditions.is_still_entry(entry, n) for n, entry in enumerate(seen)))
+        expiry = {":expires_at": items.number(at_ms // 1000 + _TOMBSTONE_S)}
+        names = {"#entries": keys.ENTRIES}
+        values: items.NewItem = {}
+        update = "REMOVE " + ", ".join(conditions.PLACE_PATH.format(number) for number in range(len(seen)))
+        if items.has_no_map(seen[0]):
+            update, values = f"{_EXPIRE}, #entries = :none", {":none": {"M": {}}, **expiry}
+        elif keys.place_of(seen[0].id) == keys.ALONE:
+            update, values = f"{update} {_EXPIRE}", expiry
+        if values:
+            names |= _EXPIRY_NAME
+        call: UpdateItemInputTypeDef = {
+            "TableName": self._table.name,
+            "Key": items.key_item(key),
+            "UpdateExpression": update,
             "ConditionExpression": condition.text,
-            "ExpressionAttributeNames": condition.names,
+            "ExpressionAttributeNames": {**names, **condition.names},
+            "ExpressionAttributeValues": {**values, **condition.values},
+            "ReturnValues": "NONE" if values else "ALL_NEW",
         }
-        if condition.values:
-            delete["ExpressionAttributeValues"] = condition.values
         with translated():
             try:
-                await self._client.delete_item(**delete)
+                answer = await self._client.update_item(**call)
             except ConditionFailedError:
                 return False
+        if not values and not items.read_page(answer["Attributes"]).entries:
+            # They are deleted, whatever becomes of this; a page that stays costs nothing but its room.
+            with suppress(NotAppliedError, OutcomeUnknownError):
+                await self._table.update(key, _EXPIRE, _EXPIRY_NAME, expiry, conditions.EXISTS)
         return True
 
     async def list_entries(self, key: CounterKey, slot: int, limit: int, after: str | None) -> tuple[list[Entry], bool]:
         """See ``Store``."""
-        page, more = await self._query(keys.entries_pk(key, slot), limit, after)
-        return [items.read_entry(item) for item in page], more
+        found: list[Entry] = []
+        pages = 0
+        position = None if after is None else keys.page_id_of(after)
+        # The page of the last entry may have more of them.
+        operator, more = ">=", True
+        while more and len(found) <= limit:
+            # As many pages as hold what is missing, by those that were read; at first by what a full page holds.
+            wanted = (limit + 1 - len(found)) * pages // len(found) if found else limit // 32
+            page_items, more = await self._table.query(keys.entries_pk(key, slot), wanted + 1, position, operator)
+            entries = [entry for item in page_items for entry in items.read_page(item).entries]
+            found += entries if after is None else [entry for entry in entries if entry.id > after]
+            pages += len(page_items)
+            position, operator = (page_items[-1][keys.SK]["S"] if page_items else position), ">"
+            more = more and bool(page_items)
+        return found[:limit], more or len(found) > limit
 
     async def take_turn(self, name: str, holder: str, now_ms: int, until_ms: int) -> bool:
         """See ``Store``."""
         mine: items.NewItem = {keys.HOLDER: {"S": holder}, keys.HELD_UNTIL: items.number(until_ms)}
-        turn = await self._set(keys.turn_key(name), mine, conditions.is_free_for(holder, now_ms))
+        turn = await self._table.set(keys.turn_key(name), mine, conditions.is_free_for(holder, now_ms))
         return turn.get(keys.HOLDER) == mine[keys.HOLDER]
-
-    async def _get(self, key: PrimaryKey) -> items.Item | None:
-        with translated():
-            answer = await self._client.get_item(TableName=self._table, Key=items.key_item(key), ConsistentRead=True)
-        return answer.get("Item")
-
-    async def _get_all(self, wanted: Sequence[PrimaryKey]) -> dict[PrimaryKey, items.Item]:
-        if not wanted:
-            return {}
-        with translated():
-            answer = await self._client.batch_get_item(
-                RequestItems={
-                    self._table: {"Keys": [items.key_item(key) for key in wanted], "ConsistentRead": True},
-                }
-            )
-        if answer.get("UnprocessedKeys"):
-            raise NotAppliedError("DynamoDB did not get to read every key.")
-        found = answer["Responses"].get(self._table, [])
-        return {PrimaryKey(item[keys.PK]["S"], item[keys.SK]["S"]): item for item in found}
-
-    async def _set(self, key: PrimaryKey, change: items.NewItem, condition: Condition) -> items.Item:
-        """Set attributes, if a condition holds; return the item as it is now, empty when there is none."""
-        assignments = ", ".join(f"#{attribute} = :{attribute}" for attribute in change)
-        with translated():
-            try:
-                answer = await self._client.update_item(
-                    TableName=self._table,
-                    Key=items.key_item(key),
-                    UpdateExpression=f"SET {assignments}",
-                    ConditionExpression=condition.text,
-                    ExpressionAttributeNames={
-                        **{f"#{attribute}": attribute for attribute in change},
-                        **condition.names,
-                    },
-                    ExpressionAttributeValues={
-                        **{f":{attribute}": value for attribute, value in change.items()},
-                        **condition.values,
-                    },
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ConditionFailedError as error:
-                return _item_of(error)
-        return answer["Attributes"]
 
     async def _update_counter(
         self, key: CounterKey, update: str, condition: str, names: Mapping[str, str], values: items.NewItem
@@ -359,7 +493,7 @@ class DynamoStore:
         with translated():
             try:
                 answer = await self._client.update_item(
-                    TableName=self._table,
+                    TableName=self._table.name,
                     Key=items.key_item(keys.counter_key(key)),
                     UpdateExpression=update,
                     ConditionExpression=condition,
@@ -369,35 +503,15 @@ class DynamoStore:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except ConditionFailedError as error:
-                item = _item_of(error)
-                return Refused(items.read_counter(key, item) if item else None)
+                item = item_of(error)
+                return Refused(items.read_written_counter(key, item) if item else None)
             except AnswerError as error:
                 if error.code == _CANNOT_BE_UPDATED:
                     # Nothing can be added to what is no number; reading says that the counter is damaged.
                     with suppress(NotAppliedError, OutcomeUnknownError):
                         await self.read_counter(key)
                 raise
-        return Changed(items.read_counter(key, answer["Attributes"]))
-
-    async def _query(self, pk: str, limit: int, after: str | None) -> tuple[Sequence[items.Item], bool]:
-        """Return a partition's items past a sort key, and whether more follow."""
-        # One item more than wanted tells whether more follow; DynamoDB's own sign may point at an empty page.
-        values = {":pk": items.string(pk)}
-        condition = f"{keys.PK} = :pk"
-        if after is not None:
-            condition += f" AND {keys.SK} > :after"
-            values[":after"] = items.string(after)
-        with translated():
-            answer = await self._client.query(
-                TableName=self._table,
-                KeyConditionExpression=condition,
-                ExpressionAttributeValues=values,
-                Limit=limit + 1,
-                ConsistentRead=True,
-            )
-        found = answer["Items"]
-        # A page of 1 MB ends early.
-        return found[:limit], len(found) > limit or "LastEvaluatedKey" in answer
+        return Changed(items.read_written_counter(key, answer["Attributes"]))
 
 
 def _read_account(account_id: str, item: items.Item | None) -> Account | None:
@@ -405,14 +519,15 @@ def _read_account(account_id: str, item: items.Item | None) -> Account | None:
     return items.read_account(account_id, item) if item and not items.is_tombstone(item) else None
 
 
-def _is_unchanged(attribute: str, nonce: str | None, seen: Account | Entry) -> Condition:
-    """Return the condition that an item is there and has the nonce that was seen, or no nonce if none was."""
-    value = None if nonce is None else items.string(nonce)
-    if isinstance(seen, DamagedAccount | DamagedEntry):
-        value = cast("items.Item", seen.seen).get(attribute)
-    return conditions.all_of(conditions.EXISTS, conditions.is_still(attribute, value))
+def _find(item: items.Item | None, entry_id: str) -> Entry | None:
+    """Return the entry of this id in a page's item; None when it is not there, or the page is not."""
+    entries = items.read_page(item).entries if item else ()
+    return next((entry for entry in entries if entry.id == entry_id), None)
 
 
-def _item_of(error: ConditionFailedError) -> items.Item:
-    """Return the item that a refused condition was checked against; empty when there is none."""
-    return cast("items.Item", error.fields.get("Item", {}))
+def _is_same_name(seen: Account) -> Condition:
+    """Return the condition that an account is there and was not renamed since it was seen."""
+    value = None if seen.username_nonce is None else items.string(seen.username_nonce)
+    if isinstance(seen, DamagedAccount):
+        value = cast("items.Item", seen.seen).get(keys.USERNAME_NONCE)
+    return conditions.all_of(conditions.EXISTS, conditions.is_still(keys.USERNAME_NONCE, value))

@@ -20,6 +20,13 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from counters.stores.aws_errors import is_signature_refused
+from counters.stores.dynamodb.answers import (
+    AnswerError,
+    ConditionFailedError,
+    DamagedAnswerError,
+    NoAnswerError,
+    NotSentError,
+)
 from counters.stores.dynamodb.resolver import LastingResolver
 
 if TYPE_CHECKING:
@@ -36,38 +43,6 @@ _NEWS_SHARE: Final = 0.1
 
 _USER_AGENT: Final = "distributed-counter"
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
-
-
-class AnswerError(Exception):
-    """DynamoDB, or something on the way to it, answered with an error.
-
-    Attributes:
-        status: The HTTP status.
-        code: DynamoDB's name for the error; empty when the answer is not DynamoDB's.
-        fields: All that the answer says.
-    """
-
-    def __init__(self, status: int, code: str, fields: Mapping[str, Any]) -> None:
-        super().__init__(f"{code or 'error'} ({status}): {fields.get('message') or fields.get('Message') or ''}")
-        self.status = status
-        self.code = code
-        self.fields = fields
-
-
-class ConditionFailedError(AnswerError):
-    """The condition of a write did not hold; ``fields["Item"]`` is what it was checked against, if that was asked."""
-
-
-class DamagedAnswerError(Exception):
-    """The answer is not what DynamoDB sent."""
-
-
-class NoAnswerError(aiohttp.ClientError):
-    """A call was sent, at least in part, and got no answer in its time."""
-
-
-class NotSentError(NoAnswerError):
-    """Nothing was sent that DynamoDB could have carried out."""
 
 
 class Wire:
@@ -118,7 +93,7 @@ class Wire:
                     request = signed_dynamo_request(
                         key=key, payload=payload, action=action, region=self._region, endpoint=self._endpoint
                     )
-                    body = _Body(request.body)
+                    body = _Body(request.body, deadline)
                     answer = await self._exchange(request.headers, body)
                 finally:
                     self._places.release()
@@ -159,10 +134,17 @@ class Wire:
 
 
 class _Body(BytesPayload):
-    """The body of a request. DynamoDB carries out no request of which it does not have all of the body."""
+    """The body of a request. DynamoDB carries out no request of which it does not have all of the body.
 
-    def __init__(self, value: bytes) -> None:
+    Args:
+        value: The bytes.
+        deadline: Monotonic time, in seconds, from which on it is not sent any more. A process may stand still between
+            the signature and this moment.
+    """
+
+    def __init__(self, value: bytes, deadline: float) -> None:
         super().__init__(value)
+        self._deadline = deadline
         self._was_written = False
         self._is_withdrawn = False
 
@@ -172,8 +154,8 @@ class _Body(BytesPayload):
         return not self._was_written
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send it, unless it was withdrawn."""
-        if self._is_withdrawn:
+        """Send it, unless it was withdrawn or its time is over."""
+        if self._is_withdrawn or monotonic() >= self._deadline:
             raise ConnectionAbortedError("The call was given up before it was sent.")
         self._was_written = True
         await super().write_with_length(writer, content_length)

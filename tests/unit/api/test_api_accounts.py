@@ -9,7 +9,7 @@ from tests.support.stores import WatchedStore
 Api = AsyncTestClient[Litestar]
 
 
-class TestCreate:
+class TestAccountCreate:
     """``POST /accounts``."""
 
     async def test_answers_with_the_account_and_where_it_is(self, api: Api) -> None:
@@ -128,7 +128,7 @@ class TestUpdate:
         assert response.status_code == 409
 
 
-class TestDelete:
+class TestAccountDelete:
     """``DELETE /accounts/{id}``."""
 
     async def test_takes_counters_and_services_along(self, api: Api, api_store: WatchedStore, account_id: str) -> None:

@@ -13,7 +13,7 @@ from litestar.testing import AsyncTestClient
 
 from api.http.faults import FAULTS_MAX
 from api.http.requests import BODY_BYTES_MAX
-from counters.values.ids import COUNTER_NAME_RULE, ID_RULE
+from counters.values.ids import COUNTER_NAME_RULE, ID_RULE, OWN_ID_RULE
 from tests.support.stores import WatchedStore
 
 Api = AsyncTestClient[Litestar]
@@ -223,7 +223,6 @@ BAD_TARGETS = [
     Target("POST", "/accounts/ACCOUNT/counters/seats/reconcile?dry_run=true", 404, "counter-not-found"),
     Target("POST", f"/accounts/{UNKNOWN_ID}/counters/services/reconcile", 404, "account-not-found"),
     Target("POST", f"/accounts/{UNKNOWN_ID}/counters/services/reconcile?dry_run=true", 404, "account-not-found"),
-    Target("POST", "/accounts/ACCOUNT/counters/services/reconcile", 409, "counter-busy"),
     Target("POST", "/accounts/ACCOUNT/counters/services/reconcile?force=true", 409, "counter-busy"),
     Target("GET", "/accounts/ACCOUNT/counters/services/reconcile", 405, "method-not-allowed"),
     Target("POST", "/accounts/ACCOUNT/counters/services", 404, "route-not-found"),
@@ -363,7 +362,13 @@ FAULTY = [
         "POST",
         "/services",
         b'{"account_id": "..", "id": "a b", "name": "billing"}',
-        {"account_id": ID_RULE, "id": ID_RULE},
+        {"account_id": ID_RULE, "id": OWN_ID_RULE},
+    ),
+    Faulty(
+        "POST",
+        "/services",
+        b'{"account_id": "a", "id": "0197F0B3-14c8-8f6a-8e21-4d5c6b7a8f83", "name": "billing"}',
+        {"id": OWN_ID_RULE},
     ),
     Faulty(
         "PUT",

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 from api.http.requests import BODY_BYTES_MAX
 from api.serving.connections import Bounds, Connection
 from tests.support.virtual_time import in_virtual_time
-from tests.support.wires import ABORTED, CLOSED, ENDED, Message, Seen, Wire, connect, settle
+from tests.support.wires import ABORTED, CLOSED, ENDED, Message, RecordedWire, Seen, connect, settle
 
 BODY = b'{"name":"billing"}'
 HEAD = b"POST /services HTTP/1.1\r\nHost: here\r\n"
@@ -31,7 +31,7 @@ OFFERS = {
 }
 
 
-async def send(*pieces: bytes) -> tuple[Seen, Wire]:
+async def send(*pieces: bytes) -> tuple[Seen, RecordedWire]:
     """Return what the application saw and the client got after these pieces came in, one after the other."""
     app = Seen()
     connection, wire = connect(app)
@@ -41,7 +41,7 @@ async def send(*pieces: bytes) -> tuple[Seen, Wire]:
     return app, wire
 
 
-def problem(wire: Wire) -> dict[str, object]:
+def problem(wire: RecordedWire) -> dict[str, object]:
     """Return the problem that the connection ended with."""
     assert wire.sent[-1] == ENDED
     head, _, body = wire.text.rpartition("\r\n\r\n")

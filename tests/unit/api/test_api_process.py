@@ -21,7 +21,7 @@ from litestar.testing import AsyncTestClient
 from api.app import create_app
 from api.serving.connections import Connection
 from api.serving.server import Server, allow_files
-from api.settings import SettingsError
+from api.settings import ApiSettingsError
 from counters.errors import OverloadedError
 from tests.support.engines import make_account, make_engine
 from tests.support.stores import WatchedStore
@@ -49,6 +49,20 @@ async def process(**environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
         if running.returncode is None:
             running.kill()
             await running.wait()
+
+
+async def test_a_table_of_another_version_stops_the_start_with_one_line() -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.json_response({"Item": {"layout": {"N": "1"}}})
+
+    async with (
+        RawTestServer(answer) as dynamodb,
+        process(AWS_ENDPOINT_URL=str(dynamodb.make_url("/")), TABLE_NAME="old-table") as running,
+    ):
+        _, stderr = await running.communicate()
+    assert running.returncode == 2
+    [line] = stderr.decode().splitlines()
+    assert line.startswith("TABLE_NAME: The table old-table was made by another version of this service")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -80,7 +94,7 @@ async def test_bad_configuration_stops_the_start_with_one_line(environ: dict[str
 
 async def test_a_process_without_credentials_is_not_ready_until_there_are_some(tmp_path: Path) -> None:
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
-        return web.json_response({})
+        return web.json_response({"Item": {"layout": {"N": "2"}}})
 
     file = tmp_path / "credentials"
     without = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": str(file)}
@@ -256,7 +270,7 @@ async def test_an_error_with_one_connection_ends_it_and_not_the_server(
 def test_more_connections_than_files_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
     with pytest.raises(
-        SettingsError, match=r"^MAX_CONNECTIONS: must be at most 3584, not 4000, .* 4096 \(ulimit -n\)$"
+        ApiSettingsError, match=r"^MAX_CONNECTIONS: must be at most 3584, not 4000, .* 4096 \(ulimit -n\)$"
     ):
         allow_files(4000)
 

@@ -11,7 +11,7 @@ import pytest
 from api.serving.connections import Connection
 from counters.logs import configure_logging
 from tests.support.process_logging import restored_logging
-from tests.support.wires import Message, Seen, Wire, connect, settle
+from tests.support.wires import Message, RecordedWire, Seen, connect, settle
 
 logger = logging.getLogger("tests.request_ids")
 
@@ -29,7 +29,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def answered_ids(wire: Wire) -> list[str]:
+def answered_ids(wire: RecordedWire) -> list[str]:
     return re.findall(r"\r\nx-request-id: (.*)\r\n", wire.text)
 
 

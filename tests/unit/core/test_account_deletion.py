@@ -173,12 +173,14 @@ class TestNothingIsLeft:
             store = WatchedStore(LATENCY_S)
             engine, other = (make_engine(store, clock=virtual_clock, seed=seed) for seed in range(2))
             key = await make_account(engine, enforcement=enforcement)
-            delay_next(store, "write_entries", DEADLINE_S + LATE_S)
+            delay_next(store, "insert_page", DEADLINE_S + LATE_S)
+            store.fail("insert_page", *[Fault.REQUEST_LOST] * 100)
             create = asyncio.create_task(other.entries.create(key, "late"))
             await asyncio.sleep(LATENCY_S * 3)
             assert await engine.accounts.delete(key.account_id) == Deletion(0, more=False)
             with pytest.raises(OverloadedError):
                 await create
+            store.faults.clear()
             await asyncio.sleep(LONG_S)
             assert store.total(key) == 1
             await (engine.sweeper.sweep() if ends == "a sweep" else engine.accounts.delete(key.account_id))

@@ -148,7 +148,7 @@ class TestRepair:
         assert (await engine.healer.reconcile(key)).after.enforcement == "strict"
 
 
-class TestLane:
+class TestDamagedLane:
     """A lane whose counter a hand changed."""
 
     @in_virtual_time

@@ -1,16 +1,18 @@
 """Delete decides, then release: entries, whole ledgers and accounts."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from counters.engine import Engine
 from counters.errors import AccountNotFoundError, EntryNotFoundError, OverloadedError
-from counters.keys import CounterKey
-from counters.model import Deletion, Entry
+from counters.keys import CounterKey, Ledger
+from counters.model import Deletion, Enforcement, Entry
 from tests.support import factories
 from tests.support.callers import LATENCY_S, creates, outcomes_of
-from tests.support.engines import DEADLINE_S, make_account, make_engine
+from tests.support.engines import DEADLINE_S, ENFORCEMENTS, make_account, make_engine
+from tests.support.late import let_act_before_next
 from tests.support.stores import Fault, WatchedStore
 from tests.support.virtual_time import in_virtual_time
 
@@ -85,12 +87,47 @@ class TestDelete:
         assert store.in_flight_most <= 100
 
     @in_virtual_time
+    async def test_entries_of_a_page_are_deleted_together_or_else_one_by_one(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine, other = make_engine(store), make_engine(store, seed=1)
+        key = await make_account(engine, limit=1000)
+        created, _ = await outcomes_of(creates(engine.entries, key, 500))
+        store.calls.clear()
+        # Gone between the reading of its page and the delete of it.
+        gone = created[30].entry
+        let_act_before_next(store, "delete_entries", lambda: other.entries.delete(key, gone.id))
+        assert (await engine.entries.delete_all(key)).deleted in {499, 500}
+        assert store.counter(key).best_effort == store.total(key) == 0
+        assert store.calls["delete_entries"] <= 1 + 30 + 25
+
+    @pytest.mark.parametrize("enforcement", ENFORCEMENTS)
+    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.REQUEST_LOST])
+    def test_a_page_whose_delete_was_not_answered_is_not_counted_off_twice(
+        self, enforcement: Enforcement, fault: Fault
+    ) -> None:
+        @in_virtual_time
+        async def history() -> None:
+            store = WatchedStore(LATENCY_S)
+            engine = make_engine(store)
+            key = await make_account(engine, limit=100, enforcement=enforcement)
+            await outcomes_of(creates(engine.entries, key, 20))
+            store.fail("delete_entries", fault)
+            await engine.entries.delete_all(key)
+            await engine.drain()
+            assert store.total(key) == 0
+            in_doubt = 20 if (fault, enforcement) == (Fault.ANSWER_LOST, Enforcement.STRICT) else 0
+            assert store.counter(key).best_effort == in_doubt
+
+        history()
+
+    @in_virtual_time
     async def test_delete_all_answers_although_a_part_fails(self) -> None:
         store = WatchedStore()
         engine = make_engine(store)
         key = await make_account(engine, limit=1000)
-        await outcomes_of(creates(engine.entries, key, 20))
-        store.fail("delete_entry", *[None] * 5, *[Fault.THROTTLED] * 20_000)
+        for _ in range(20):
+            await engine.entries.create(key, "alone in its page")
+        store.fail("delete_entries", *[None] * 5, *[Fault.THROTTLED] * 20_000)
         assert await engine.entries.delete_all(key) == Deletion(5, more=True)
         assert store.counter(key).best_effort == store.total(key) == 15
 
@@ -100,7 +137,7 @@ class TestDelete:
         engine = make_engine(store)
         key = await make_account(engine, limit=1000)
         await outcomes_of(creates(engine.entries, key, 20))
-        store.fail("delete_entry", *[Fault.THROTTLED] * 20_000)
+        store.fail("delete_entries", *[Fault.THROTTLED] * 20_000)
         with pytest.raises(OverloadedError):
             await engine.entries.delete_all(key)
         store.faults.clear()
@@ -126,17 +163,17 @@ class CrowdedStore(WatchedStore):
         self._in_flight = 0
         self._done = 0
 
-    async def delete_entry(self, key: CounterKey, slots: int, seen: Entry) -> bool:
+    async def delete_entries(self, ledger: Ledger, seen: Sequence[Entry], at_ms: int) -> bool:
         """See ``Store``."""
         slow_s, self.slow_s = self.slow_s, 0.0
         self._in_flight += 1
         self.in_flight_most = max(self.in_flight_most, self._in_flight)
         await asyncio.sleep(slow_s)
-        deleted = await super().delete_entry(key, slots, seen)
+        deleted = await super().delete_entries(ledger, seen, at_ms)
         self._in_flight -= 1
         if slow_s:
             self.done_before_the_slow_one = self._done
-        self._done += 1
+        self._done += len(seen)
         return deleted
 
 

@@ -24,7 +24,7 @@ GENEROUS_S = 5.0
 """Far more than any bound in here, and far less than a call that nothing bounds."""
 
 
-class Server:
+class SlowDynamoDB:
     """Answers a call when it may, and counts what arrived."""
 
     def __init__(self) -> None:
@@ -54,10 +54,10 @@ class Server:
 @asynccontextmanager
 async def serving(
     monkeypatch: pytest.MonkeyPatch, *, bound_s: float, host: str = "127.0.0.1"
-) -> AsyncIterator[tuple[DynamoClient, Server]]:
+) -> AsyncIterator[tuple[DynamoClient, SlowDynamoDB]]:
     """Open a client of a server, over one connection."""
     monkeypatch.setattr(wire, "_CONNECTIONS", 1)
-    server = Server()
+    server = SlowDynamoDB()
     listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
     async with listener:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{listener.sockets[0].getsockname()[1]}")
@@ -72,7 +72,7 @@ async def call(client: DynamoClient) -> None:
         await client.get_item(TableName="table", Key={"PK": {"S": "a"}})
 
 
-async def arrive(client: DynamoClient, server: Server) -> asyncio.Task[None]:
+async def arrive(client: DynamoClient, server: SlowDynamoDB) -> asyncio.Task[None]:
     """Make a call that takes up a connection and is not answered yet."""
     task = asyncio.create_task(call(client))
     await server.arrival.wait()
@@ -97,6 +97,29 @@ async def test_a_call_that_gets_no_connection_in_its_time_was_never_sent(monkeyp
         with pytest.raises(OutcomeUnknownError):
             await busy
         assert server.arrived == 2
+
+
+async def test_a_process_that_stood_still_after_it_signed_a_call_does_not_send_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loop's timers do not ring before the body is written, as its turn goes on after the pause."""
+    async with serving(monkeypatch, bound_s=2.0) as (client, server), asyncio.timeout(GENEROUS_S):
+        server.may_answer.set()
+        await call(client)
+        stood_still_s = 0.0
+        monkeypatch.setattr(wire, "monotonic", lambda: time.monotonic() + stood_still_s)
+        sign = wire.signed_dynamo_request  # type: ignore[attr-defined]
+
+        def sign_and_stand_still(**call: object) -> object:
+            nonlocal stood_still_s
+            signed = sign(**call)  # type: ignore[arg-type]
+            stood_still_s = 16.5
+            return signed
+
+        monkeypatch.setattr(wire, "signed_dynamo_request", sign_and_stand_still)
+        with pytest.raises(NotAppliedError):
+            await call(client)
+        assert server.arrived == 1
 
 
 async def test_an_answer_in_drops_does_not_stretch_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:

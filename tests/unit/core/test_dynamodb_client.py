@@ -19,7 +19,7 @@ from counters.stores.dynamodb import credentials, open_client, open_store
 ANSWER = b'{"Item": {"PK": {"S": "a"}}}'
 
 
-class Server:
+class FakeDynamoDB:
     """Answers every call and hands out credentials, new ones each time."""
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Server, str]]:
+async def serving() -> AsyncIterator[tuple[FakeDynamoDB, str]]:
     """Run a server; also yields its address."""
-    server = Server()
+    server = FakeDynamoDB()
     async with RawTestServer(server.handle) as running:
         yield server, f"http://127.0.0.1:{running.port}"
 
@@ -77,9 +77,9 @@ async def test_credentials_that_expire_are_replaced_by_new_ones(monkeypatch: pyt
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/credentials")
         async with open_store("table") as store:
-            await store.ping()
+            await store.read_account("a")
             while _key_of(server.calls[-1][0]) == _key_of(server.calls[0][0]):
-                await store.ping()
+                await store.read_account("a")
 
     first, last = server.calls[0][0], server.calls[-1][0]
     assert _key_of(first).startswith("key-")
@@ -97,7 +97,7 @@ async def test_a_call_without_credentials_may_be_repeated(monkeypatch: pytest.Mo
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         async with open_store("table") as store:
             with pytest.raises(NotAppliedError, match="credentials"):
-                await store.ping()
+                await store.read_account("a")
     assert not server.calls
 
 
@@ -111,9 +111,9 @@ async def test_credentials_that_appear_later_are_found(monkeypatch: pytest.Monke
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         async with open_store("table") as store:
             with pytest.raises(NotAppliedError):
-                await store.ping()
+                await store.read_account("a")
             file.write_text("[default]\naws_access_key_id = late\naws_secret_access_key = s\n")
-            await store.ping()
+            await store.read_account("a")
     assert _key_of(server.calls[0][0]) == "late"
 
 
@@ -175,6 +175,6 @@ async def test_settings_lead_to_the_endpoint_that_the_sdk_knows(
         monkeypatch.setenv("https_proxy", url)
         async with open_store("table") as store:
             with pytest.raises(NotAppliedError):
-                await store.ping()
+                await store.read_account("a")
     ((request, _),) = server.calls
     assert (request.method, request.raw_path) == ("CONNECT", endpoint)

@@ -12,13 +12,13 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from botocore.exceptions import CredentialRetrievalError, ProfileNotFound
 
 from counters.stores.dynamodb import credentials
+from counters.stores.dynamodb.answers import NotSentError
 from counters.stores.dynamodb.credentials import SigningKeys
-from counters.stores.dynamodb.wire import NotSentError
 
 FAILS = CredentialRetrievalError(provider="container-role", error_msg="500")
 
 
-class Clock:
+class CredentialsClock:
     """Time that passes when a test says so."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Clock:
         return self.now
 
 
-class Place:
+class CredentialsPlace:
     """A place that gives out credentials, new ones each time, or fails."""
 
     def __init__(self) -> None:
@@ -57,9 +57,9 @@ class Place:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> CredentialsClock:
     """Replace the clock by which renewals are spaced."""
-    clock = Clock()
+    clock = CredentialsClock()
     monkeypatch.setattr(credentials, "monotonic", clock)
     return clock
 
@@ -70,8 +70,8 @@ async def pause() -> None:
         await asyncio.sleep(0)
 
 
-async def test_credentials_are_looked_for_once_while_they_last(clock: Clock) -> None:
-    place = Place()
+async def test_credentials_are_looked_for_once_while_they_last(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     keys = SigningKeys(place)
     await keys.start()
     for _ in range(3):
@@ -80,8 +80,8 @@ async def test_credentials_are_looked_for_once_while_they_last(clock: Clock) -> 
     assert place.visits == 1
 
 
-async def test_credentials_near_their_end_are_used_while_new_ones_are_fetched(clock: Clock) -> None:
-    place = Place()
+async def test_credentials_near_their_end_are_used_while_new_ones_are_fetched(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     place.life_s = 300.0
     keys = SigningKeys(place)
     await keys.start()
@@ -95,9 +95,9 @@ async def test_credentials_near_their_end_are_used_while_new_ones_are_fetched(cl
 
 
 async def test_credentials_that_are_valid_are_used_while_their_renewal_fails(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: CredentialsClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = Place()
+    place = CredentialsPlace()
     place.life_s = 300.0
     keys = SigningKeys(place)
     await keys.start()
@@ -117,8 +117,8 @@ async def test_credentials_that_are_valid_are_used_while_their_renewal_fails(
     assert (await keys.key()).id == f"key-{place.visits}"
 
 
-async def test_credentials_that_end_between_two_renewals_are_replaced_at_once(clock: Clock) -> None:
-    place = Place()
+async def test_credentials_that_end_between_two_renewals_are_replaced_at_once(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     # They are not used any more ten seconds before their end.
     place.life_s = 10.2
     keys = SigningKeys(place)
@@ -130,8 +130,8 @@ async def test_credentials_that_end_between_two_renewals_are_replaced_at_once(cl
     assert (await keys.key()).id == "key-2"
 
 
-async def test_credentials_that_have_ended_are_none(clock: Clock) -> None:
-    place = Place()
+async def test_credentials_that_have_ended_are_none(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     place.life_s = 5.0
     keys = SigningKeys(place)
     await keys.start()
@@ -142,8 +142,8 @@ async def test_credentials_that_have_ended_are_none(clock: Clock) -> None:
     assert (await keys.key()).id == "key-2"
 
 
-async def test_all_calls_wait_for_one_renewal(clock: Clock) -> None:
-    place = Place()
+async def test_all_calls_wait_for_one_renewal(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     place.is_empty = True
     keys = SigningKeys(place)
     await keys.start()
@@ -160,10 +160,10 @@ async def test_all_calls_wait_for_one_renewal(clock: Clock) -> None:
 
 
 async def test_a_storm_of_calls_asks_a_place_that_fails_once_a_second(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: CredentialsClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    place = Place()
+    place = CredentialsPlace()
     place.failure = FAILS
     keys = SigningKeys(place)
     await keys.start()
@@ -179,9 +179,9 @@ async def test_a_storm_of_calls_asks_a_place_that_fails_once_a_second(
     assert caplog.messages == ["credentials.missing", "credentials.found"]
 
 
-async def test_a_renewal_that_hangs_is_given_up(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_renewal_that_hangs_is_given_up(clock: CredentialsClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "_LOAD_TIMEOUT_S", 0.01)
-    place = Place()
+    place = CredentialsPlace()
     place.may_answer.clear()
     keys = SigningKeys(place)
     await keys.start()
@@ -192,8 +192,8 @@ async def test_a_renewal_that_hangs_is_given_up(clock: Clock, monkeypatch: pytes
     assert (await keys.key()).id == "key-2"
 
 
-async def test_what_nobody_foresaw_ends_a_renewal_and_not_its_callers(clock: Clock) -> None:
-    place = Place()
+async def test_what_nobody_foresaw_ends_a_renewal_and_not_its_callers(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     place.failure = KeyError("Expiration")
     keys = SigningKeys(place)
     await keys.start()
@@ -203,14 +203,14 @@ async def test_what_nobody_foresaw_ends_a_renewal_and_not_its_callers(clock: Clo
 
 
 async def test_bad_configuration_ends_the_start() -> None:
-    place = Place()
+    place = CredentialsPlace()
     place.failure = ProfileNotFound(profile="nobody")
     with pytest.raises(ProfileNotFound):
         await SigningKeys(place).start()
 
 
-async def test_credentials_that_aws_refuses_are_replaced(clock: Clock) -> None:
-    place = Place()
+async def test_credentials_that_aws_refuses_are_replaced(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     keys = SigningKeys(place)
     await keys.start()
     refused = await keys.key()
@@ -224,8 +224,8 @@ async def test_credentials_that_aws_refuses_are_replaced(clock: Clock) -> None:
     assert place.visits == 2
 
 
-async def test_credentials_that_stay_refused_are_looked_for_once_a_second(clock: Clock) -> None:
-    place = Place()
+async def test_credentials_that_stay_refused_are_looked_for_once_a_second(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     keys = SigningKeys(place)
     await keys.start()
     for _ in range(100):
@@ -237,9 +237,9 @@ async def test_credentials_that_stay_refused_are_looked_for_once_a_second(clock:
     assert 5 <= place.visits <= 11
 
 
-async def test_credentials_of_another_place_do_not_replace_ours(clock: Clock) -> None:
+async def test_credentials_of_another_place_do_not_replace_ours(clock: CredentialsClock) -> None:
     """Such as an instance's role, which is found while the file with ours is being written."""
-    place = Place()
+    place = CredentialsPlace()
     keys = SigningKeys(place)
     await keys.start()
     place.method = "iam-role"
@@ -252,8 +252,8 @@ async def test_credentials_of_another_place_do_not_replace_ours(clock: Clock) ->
     assert (await keys.key()).id == "key-3"
 
 
-async def test_a_client_that_closes_gives_up_its_renewal(clock: Clock) -> None:
-    place = Place()
+async def test_a_client_that_closes_gives_up_its_renewal(clock: CredentialsClock) -> None:
+    place = CredentialsPlace()
     place.is_empty = True
     keys = SigningKeys(place)
     await keys.start()
@@ -267,7 +267,7 @@ async def test_a_client_that_closes_gives_up_its_renewal(clock: Clock) -> None:
 
 
 async def test_the_log_says_what_to_do_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
-    place = Place()
+    place = CredentialsPlace()
     keys = SigningKeys(place)
     await keys.start()
     keys.doubt(await keys.key(), "Signature expired: 20261126T000000Z is now earlier than 20261126T010000Z")

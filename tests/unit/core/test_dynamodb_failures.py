@@ -230,19 +230,8 @@ async def test_refused_credentials_are_looked_for_anew(monkeypatch: pytest.Monke
 
     async with serving(answer, monkeypatch, heads=heads) as (store, _):
         with pytest.raises(NotAppliedError):
-            await store.ping()
-        await store.ping()
-
-
-async def test_entries_that_were_not_processed_are_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    key, entries = factories.counter_key(), [factories.entry(amount=3), factories.entry()]
-
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        puts = json.loads(requests[-1])["RequestItems"]["table"]
-        await reply(200, {"UnprocessedItems": {"table": puts[:1]}})(writer)
-
-    async with serving(answer, monkeypatch) as (store, requests):
-        assert await store.write_entries(key, 1, entries) == entries[:1]
+            await store.read_account("a")
+        await store.read_account("a")
 
 
 async def test_keys_that_were_not_read_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ class NameServer(AbstractResolver):
         pass
 
 
-class Clock:
+class ResolverClock:
     """Time that passes when a test says so."""
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> ResolverClock:
     """Replace the clock by which answers age."""
-    clock = Clock()
+    clock = ResolverClock()
     monkeypatch.setattr(resolver, "monotonic", clock)
     return clock
 
@@ -75,7 +75,7 @@ async def test_one_look_up_serves_all_who_wait_also_when_the_first_gives_up() ->
     assert server.asked == 1
 
 
-async def test_a_name_server_that_hangs_holds_up_nobody_who_had_an_answer(clock: Clock) -> None:
+async def test_a_name_server_that_hangs_holds_up_nobody_who_had_an_answer(clock: ResolverClock) -> None:
     server = NameServer()
     names = LastingResolver(server)
     assert await ask(names) == "10.0.0.1"
@@ -89,7 +89,7 @@ async def test_a_name_server_that_hangs_holds_up_nobody_who_had_an_answer(clock:
     await names.close()
 
 
-async def test_an_answer_of_long_ago_is_not_used(clock: Clock) -> None:
+async def test_an_answer_of_long_ago_is_not_used(clock: ResolverClock) -> None:
     server = NameServer()
     names = LastingResolver(server)
     await ask(names)
@@ -97,7 +97,9 @@ async def test_an_answer_of_long_ago_is_not_used(clock: Clock) -> None:
     assert await ask(names) == "10.0.0.2"
 
 
-async def test_a_failure_is_told_to_those_who_wait_and_not_kept(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_is_told_to_those_who_wait_and_not_kept(
+    clock: ResolverClock, caplog: pytest.LogCaptureFixture
+) -> None:
     server = NameServer()
     server.fails = True
     names = LastingResolver(server)

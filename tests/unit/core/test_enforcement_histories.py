@@ -21,7 +21,7 @@ FAULTS = (Fault.THROTTLED, Fault.REQUEST_LOST, Fault.ANSWER_LOST)
 CHANGES = 10
 BUSY_CALLS_PER_S = 5.0
 IDLE_CALLS_PER_S = 0.05
-METHODS = ("read_counter", "change_counter", "write_entries", "read_entry", "delete_entry", "set_terms", "heal_counter")
+METHODS = ("read_counter", "change_counter", "insert_page", "read_entry", "delete_entries", "set_terms", "heal_counter")
 
 
 class NotingStore(WatchedStore):
@@ -43,7 +43,7 @@ class NotingStore(WatchedStore):
             self.broken.append(str(error))
 
 
-class World:
+class EnforcementWorld:
     """An account that some callers use through three processes.
 
     Attributes:
@@ -111,7 +111,7 @@ class World:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_strict_counter_is_never_below_its_ledger_whatever_it_was_before(seed: int) -> None:
-    world = World(seed)
+    world = EnforcementWorld(seed)
     run_in_virtual_time(world.live())
     assert not world.store.broken, world.store.broken[0]
     assert world.strict

@@ -18,7 +18,8 @@ from counters.errors import (
     OutcomeUnknownError,
 )
 from counters.healing.healer import Diagnosis
-from counters.model import Counter
+from counters.keys import Ledger
+from counters.model import Counter, Cut, Enforcement
 from tests.support import factories
 from tests.support.engines import make_account, virtual_clock
 from tests.support.engines import make_engine as make_engine_with_clock
@@ -32,6 +33,7 @@ from tests.support.healing import (
     make_engine,
     over_count,
 )
+from tests.support.ledgers import put
 from tests.support.stores import Fault, WatchedStore
 from tests.support.virtual_time import in_virtual_time
 
@@ -40,11 +42,12 @@ class TestQuiet:
     """Only a counter that nothing changed for a while is healed."""
 
     @in_virtual_time
-    async def test_a_counter_in_use_is_refused_with_the_time_until_it_is_quiet(self) -> None:
+    async def test_a_hybrid_counter_in_use_is_refused_with_the_time_until_it_is_quiet(self) -> None:
         store = WatchedStore(LATENCY_S)
         engine = make_engine(store)
-        key = await make_account(engine)
-        await over_count(store, engine, key)
+        key = await make_account(engine, enforcement=Enforcement.HYBRID)
+        await fill(engine, key, 2)
+        await asyncio.sleep(LATENCY_S)
         before = store.counter(key)
         for waited_s, retry_after_s in [(0, QUIET_S), (10, QUIET_S - 10), (QUIET_S - 10.5, 1)]:
             await asyncio.sleep(waited_s)
@@ -159,7 +162,7 @@ class TestHeal:
             engine = make_engine(store, slots=slots)
             key = await make_account(engine)
             corrupt(store, key, best_effort=10**9, eventual=0)
-            await store.write_entries(key, slots, [factories.entry(amount=n + 1) for n in range(number)])
+            await put(store, Ledger(key, slots), (factories.entry(amount=n + 1) for n in range(number)))
             await asyncio.sleep(QUIET_S)
             assert (await engine.healer.heal(key)).total == number * (number + 1) // 2
 
@@ -247,6 +250,11 @@ class TestDiagnose:
         assert (store._counters, store._ledgers, store._marks) == state
 
 
+def in_use(**changes: object) -> Counter:
+    """Return a counter that was touched not quite long enough ago to be quiet."""
+    return msgspec.structs.replace(drifted(), **{"touched_at_ms": factories.NOW_MS - 14_999, **changes})
+
+
 def drifted(**changes: int) -> Counter:
     """Return a counter that was touched long ago."""
     counter = factories.counter(best_effort=5)
@@ -262,8 +270,13 @@ def drifted(**changes: int) -> Counter:
         (drifted(healed_revision=7), True),
         (drifted(healed_revision=7, settled_at_ms=1), True),
         (drifted(healed_revision=6), True),
-        (msgspec.structs.replace(drifted(), touched_at_ms=factories.NOW_MS - 14_999), False),
-        (msgspec.structs.replace(drifted(), touched_at_ms=factories.NOW_MS - 15_000), True),
+        (in_use(), True),
+        (in_use(eventual=5), False),
+        (in_use(enforcement=Enforcement.HYBRID), False),
+        (in_use(enforcement=Enforcement.HYBRID, touched_at_ms=factories.NOW_MS - 15_000), True),
+        (in_use(cut=Cut(7, 5)), True),
+        (in_use(cut=Cut(7, 5, factories.NOW_MS - 14_999)), False),
+        (in_use(cut=Cut(7, 5, factories.NOW_MS - 15_000)), True),
         (msgspec.structs.replace(drifted(healed_revision=7), touched_at_ms=factories.NOW_MS - 899_999), False),
         (msgspec.structs.replace(drifted(healed_revision=7), touched_at_ms=factories.NOW_MS - 900_000), True),
     ],

@@ -8,8 +8,9 @@ from counters.engine import Engine
 from counters.errors import (
     CounterBusyError,
 )
-from counters.keys import CounterKey
+from counters.keys import CounterKey, Ledger
 from counters.settlement import settle_batch
+from tests.support import factories
 from tests.support.engines import make_account, virtual_clock
 from tests.support.healing import (
     LATENCY_S,
@@ -120,7 +121,7 @@ class TestEventual:
         await stream.settle()
         [entry, *_], _ = await store.list_entries(key, 0, 10, None)
         await asyncio.sleep(QUIET_S)
-        await store.delete_entry(key, 1, entry)
+        await store.delete_entries(Ledger(key, 1), [entry], factories.NOW_MS)
         await engine.healer.heal(key, reset_eventual=True)
         await stream.settle()
         assert (store.counter(key).best_effort, store.counter(key).eventual, store.total(key)) == (2, 1, 2)
@@ -142,7 +143,7 @@ class TestEventual:
         healing = asyncio.create_task(engine.healer.heal(key))
         await asyncio.sleep(LATENCY_S * 1.75)
         store.latency_s = 0.0
-        await store.delete_entry(key, 1, entry)
+        await store.delete_entries(Ledger(key, 1), [entry], factories.NOW_MS)
         await stream.settle()
         await asyncio.gather(healing, return_exceptions=True)
 

@@ -102,7 +102,7 @@ class TestRefusals:
         [created] = await fill(engine, key, 1)
         await over_count(store, engine, key)
         await asyncio.sleep(QUIET_S)
-        store.fail("list_entries", *[Fault.THROTTLED] * 30)
+        store.fail("list_entries", *[Fault.THROTTLED] * 20)
         refused = asyncio.create_task(engine.entries.create(key, "waits for the recount"))
         await asyncio.sleep(0.1)
         assert store.calls["list_entries"]

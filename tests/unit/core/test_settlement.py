@@ -30,7 +30,7 @@ from tests.support.factories import NOW_MS
 SHARD = "1414576573621-f55eea83"
 
 
-class WatchedStore(MemoryStore):
+class WatchedSettlementStore(MemoryStore):
     """A store in memory that takes time, counts its calls, and fails for chosen counters."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ def changes(key: CounterKey, *deltas: int, start: int = 1, at_ms: int = NOW_MS) 
 
 
 async def test_deltas_are_summed_for_each_counter_and_written_once() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     one, two = store.add_counter(), store.add_counter()
     batch = [
         EntryChange(one, 1, 5, NOW_MS - 1000),
@@ -100,7 +100,7 @@ async def test_deltas_are_summed_for_each_counter_and_written_once() -> None:
 
 
 async def test_settling_tells_when() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     await settle_batch(store, SHARD, changes(key, 1), NOW_MS)
     assert store.counter(key).settled_at_ms == NOW_MS
@@ -108,13 +108,13 @@ async def test_settling_tells_when() -> None:
 
 
 async def test_batch_without_ledger_changes_writes_nothing() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     assert await settle_batch(store, SHARD, [], NOW_MS) == SettlementReport(0, RecordTotals())
     assert store.settlements == []
 
 
 async def test_batch_delivered_twice_is_counted_once() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     batch = changes(key, 1, 1, -1, 4)
 
@@ -126,7 +126,7 @@ async def test_batch_delivered_twice_is_counted_once() -> None:
 
 
 async def test_batch_that_overlaps_with_the_one_before_counts_only_what_is_new() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     records = changes(key, 1, 10, 100, 1000, 10000)
 
@@ -139,7 +139,7 @@ async def test_batch_that_overlaps_with_the_one_before_counts_only_what_is_new()
 
 async def test_part_of_a_batch_whose_deltas_cancel_out_is_not_counted_again() -> None:
     """The first batch adds nothing, yet its records must be remembered."""
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     records = changes(key, 3, -3)
 
@@ -150,7 +150,7 @@ async def test_part_of_a_batch_whose_deltas_cancel_out_is_not_counted_again() ->
 
 
 async def test_record_that_is_twice_in_one_batch_is_counted_once() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     records = changes(key, 1, 10)
     await settle_batch(store, SHARD, [*records, *records], NOW_MS)
@@ -158,7 +158,7 @@ async def test_record_that_is_twice_in_one_batch_is_counted_once() -> None:
 
 
 async def test_batch_out_of_order_is_counted_whole_and_marked_with_its_highest_number() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     await settle_batch(store, SHARD, reversed(changes(key, 1, 10, 100)), NOW_MS)
     assert store.counter(key).eventual == 111
@@ -166,7 +166,7 @@ async def test_batch_out_of_order_is_counted_whole_and_marked_with_its_highest_n
 
 
 async def test_late_copy_of_an_old_batch_neither_counts_nor_moves_the_mark_back() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     records = changes(key, 1, 10, 100, 1000)
     for batch in (records[:2], records[2:]):
@@ -179,7 +179,7 @@ async def test_late_copy_of_an_old_batch_neither_counts_nor_moves_the_mark_back(
 
 
 async def test_shards_are_counted_independently_although_their_numbers_interleave() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     await settle_batch(store, "a", changes(key, 1, 10, start=100), NOW_MS)
     await settle_batch(store, "b", changes(key, 100, 1000, start=1), NOW_MS)
@@ -189,7 +189,7 @@ async def test_shards_are_counted_independently_although_their_numbers_interleav
 
 async def test_removal_may_be_seen_before_its_insertion() -> None:
     """Another shard may be read first; the sum is right as soon as both are."""
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     await settle_batch(store, "child", changes(key, -4), NOW_MS)
     assert store.counter(key).eventual == -4
@@ -198,7 +198,7 @@ async def test_removal_may_be_seen_before_its_insertion() -> None:
 
 
 async def test_copies_of_a_batch_at_the_same_moment_are_counted_once() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter()
     batch = changes(key, 1, 10, 100)
     cuts = [batch, batch[:1], batch[:2], batch, batch]
@@ -209,7 +209,7 @@ async def test_copies_of_a_batch_at_the_same_moment_are_counted_once() -> None:
 
 
 async def test_counter_that_is_gone_is_skipped_and_holds_up_no_other() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     gone, key = CounterKey("gone", "services"), store.add_counter()
 
     tally = await settle_batch(store, SHARD, [*changes(gone, 1, 1), *changes(key, 1, start=3)], NOW_MS)
@@ -218,7 +218,7 @@ async def test_counter_that_is_gone_is_skipped_and_holds_up_no_other() -> None:
 
 
 async def test_counter_that_fails_fails_the_batch_but_no_other_counter() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key, broken = store.add_counter(), store.add_counter()
     store.broken.add(broken)
     batch = [*changes(broken, 1, 1), *changes(key, 1, start=3)]
@@ -235,7 +235,7 @@ async def test_counter_that_fails_fails_the_batch_but_no_other_counter() -> None
 
 
 async def test_write_that_was_applied_and_then_repeated_by_the_sdk_counts_once() -> None:
-    class ForgetfulStore(WatchedStore):
+    class ForgetfulStore(WatchedSettlementStore):
         """Loses its first answer, so that the SDK sends the write again and gets a refusal."""
 
         async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
@@ -250,7 +250,7 @@ async def test_write_that_was_applied_and_then_repeated_by_the_sdk_counts_once()
 
 
 async def test_store_that_refuses_for_ever_fails_the_batch_after_a_few_tries() -> None:
-    class StubbornStore(WatchedStore):
+    class StubbornStore(WatchedSettlementStore):
         """Refuses without a mark that would explain it."""
 
         async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
@@ -265,14 +265,14 @@ async def test_store_that_refuses_for_ever_fails_the_batch_after_a_few_tries() -
 
 
 async def test_counters_are_settled_at_the_same_time_but_not_too_many() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     batch = [EntryChange(store.add_counter(), sequence, 1, NOW_MS) for sequence in range(1, 4 * CONCURRENCY_MAX)]
     await settle_batch(store, SHARD, batch, NOW_MS)
     assert store.calls_at_once_max == CONCURRENCY_MAX
 
 
 async def test_marks_of_long_silent_shards_are_dropped() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     young = Mark(2, NOW_MS - MARK_LIFETIME_MS)
     key = store.add_counter({"old": Mark(9, NOW_MS - MARK_LIFETIME_MS - 1), "young": young})
 
@@ -282,14 +282,14 @@ async def test_marks_of_long_silent_shards_are_dropped() -> None:
 
 
 async def test_old_mark_of_the_batchs_own_shard_is_renewed_and_not_dropped() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter({SHARD: Mark(1, NOW_MS - 2 * MARK_LIFETIME_MS)})
     await settle_batch(store, SHARD, changes(key, 1, start=2), NOW_MS)
     assert store.marks(key) == {SHARD: Mark(2, NOW_MS)}
 
 
 async def test_one_write_drops_only_so_many_marks_and_the_oldest_first() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter(
         {f"old-{age}": Mark(1, NOW_MS - MARK_LIFETIME_MS - age) for age in range(1, PRUNED_MAX + 3)}
     )
@@ -304,7 +304,7 @@ FENCE_MS = NOW_MS - 60_000
 
 
 async def test_batch_from_before_a_recount_is_not_counted() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter(counted_from_ms=FENCE_MS)
 
     tally = await settle_batch(store, SHARD, changes(key, 1, 10, at_ms=FENCE_MS - 1), NOW_MS)
@@ -315,7 +315,7 @@ async def test_batch_from_before_a_recount_is_not_counted() -> None:
 
 
 async def test_batch_across_a_recount_counts_only_what_came_after_it() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter(counted_from_ms=FENCE_MS)
     batch = [*changes(key, 1, 10, at_ms=FENCE_MS - 1), *changes(key, 100, -1000, start=3, at_ms=FENCE_MS)]
 
@@ -328,7 +328,7 @@ async def test_batch_across_a_recount_counts_only_what_came_after_it() -> None:
 
 async def test_old_record_amid_newer_ones_is_left_out_alone() -> None:
     """Times are told to the second and by many clocks, so they need not rise with the sequence numbers."""
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter(counted_from_ms=FENCE_MS)
     batch = [
         EntryChange(key, 1, 1, FENCE_MS + 1000),
@@ -342,7 +342,7 @@ async def test_old_record_amid_newer_ones_is_left_out_alone() -> None:
 
 
 async def test_fence_and_mark_both_leave_out_what_they_know() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter({SHARD: Mark(2, NOW_MS)}, counted_from_ms=FENCE_MS)
     batch = [
         *changes(key, 1, 10, at_ms=FENCE_MS),
@@ -357,7 +357,7 @@ async def test_fence_and_mark_both_leave_out_what_they_know() -> None:
 
 
 async def test_redelivered_batch_across_a_recount_is_counted_once() -> None:
-    store = WatchedStore()
+    store = WatchedSettlementStore()
     key = store.add_counter(counted_from_ms=FENCE_MS)
     batch = [*changes(key, 1, at_ms=FENCE_MS - 1), *changes(key, 10, 100, start=2, at_ms=FENCE_MS)]
 
@@ -370,7 +370,7 @@ async def test_redelivered_batch_across_a_recount_is_counted_once() -> None:
 async def test_recount_between_two_tries_is_seen_by_the_second() -> None:
     """The first try fails on the mark; by the second the counter has been recounted."""
 
-    class RecountedStore(WatchedStore):
+    class RecountedStore(WatchedSettlementStore):
         """Is recounted right after its first refusal."""
 
         async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:

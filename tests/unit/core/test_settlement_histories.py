@@ -65,7 +65,7 @@ class FaultyStore(MemoryStore):
             await asyncio.sleep(0)
 
 
-class ForgetfulStore(FaultyStore):
+class ForgetfulHistoryStore(FaultyStore):
     """Adds every delta that it is given: the mistake that the marks are there to prevent."""
 
     async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
@@ -74,7 +74,7 @@ class ForgetfulStore(FaultyStore):
         return await super().settle(key, settlement)
 
 
-class History:
+class SettlementHistory:
     """One random history over a store."""
 
     def __init__(self, rng: random.Random, store: FaultyStore) -> None:
@@ -141,7 +141,7 @@ class History:
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_count_is_exact_after_any_history(seed: int) -> None:
     rng = random.Random(seed)
-    counted, truth = await History(rng, FaultyStore(rng)).run()
+    counted, truth = await SettlementHistory(rng, FaultyStore(rng)).run()
     assert len(counted) == COUNTERS - 1
     assert counted == truth
 
@@ -149,5 +149,5 @@ async def test_count_is_exact_after_any_history(seed: int) -> None:
 async def test_history_catches_a_store_without_marks() -> None:
     """The canary: if this history ended well, the test above would prove nothing."""
     rng = random.Random(1)
-    counted, truth = await History(rng, ForgetfulStore(rng)).run()
+    counted, truth = await SettlementHistory(rng, ForgetfulHistoryStore(rng)).run()
     assert counted != truth

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 import api.sweep
-from api.settings import Settings
+from api.settings import ApiSettings
 from counters.errors import InvalidInputError, OverloadedError
 from counters.healing.healer import HealingSettings
 from counters.healing.sweep import Sweeper, SweepReport, SweepSettings
 from counters.keys import SERVICES, CounterKey
-from counters.model import Changed, Counter, Healing, Refused
+from counters.model import Changed, Counter, Enforcement, Healing, Refused
 from counters.values.pages import Position, encode_cursor
 from tests.support import factories
 from tests.support.engines import DEADLINE_S, make_engine
@@ -40,7 +40,7 @@ NOTHING = SweepReport(
     failed=0,
     next_cursor=None,
 )
-QUIET_MS = round(HealingSettings().quiet_s * 1000)
+QUIET_MS = round(HealingSettings().heal_after_s * 1000)
 
 
 class TroubledStore(WatchedStore):
@@ -77,7 +77,13 @@ async def add_counters(
     for _ in range(number):
         account = factories.account()
         counter = factories.counter(CounterKey(account.id, SERVICES), best_effort=best_effort)
-        counter = msgspec.structs.replace(counter, eventual=eventual, touched_at_ms=factories.NOW_MS - untouched_ms)
+        counter = msgspec.structs.replace(
+            counter,
+            eventual=eventual,
+            touched_at_ms=factories.NOW_MS - untouched_ms,
+            # Not due for another day.
+            healed_at_ms=factories.NOW_MS - untouched_ms,
+        )
         await store.create_account(account, counter)
         keys.append(counter.key)
     return sorted(keys)
@@ -92,7 +98,7 @@ def make_sweeper(store: WatchedStore, **bounds: int) -> Sweeper:
 
 
 def healed(store: WatchedStore, keys: Sequence[CounterKey]) -> list[bool]:
-    return [store.counter(key).epoch == 1 for key in keys]
+    return [store.counter(key).healed_epoch == 1 for key in keys]
 
 
 @in_virtual_time
@@ -101,6 +107,8 @@ async def test_drifted_counters_are_healed_and_the_others_left_alone() -> None:
     right = await add_counters(store, 150)
     drifted = await add_counters(store, 120, best_effort=3)
     in_use = await add_counters(store, 5, best_effort=3, untouched_ms=QUIET_MS - 1)
+    for key in in_use:
+        store._counters[key] = msgspec.structs.replace(store.counter(key), enforcement=Enforcement.HYBRID)
 
     report = await make_engine(store).sweeper.sweep()
 
@@ -173,6 +181,7 @@ async def test_counters_that_always_fail_do_not_hold_up_those_behind_them() -> N
 
 @in_virtual_time
 async def test_one_counter_s_trouble_stops_no_other_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "counters.healing")
     store = TroubledStore()
     keys = await add_counters(store, 10, best_effort=3)
     store.broken = {keys[1]: KeyError("amount"), keys[4]: OverloadedError("no answer")}
@@ -242,7 +251,7 @@ async def test_the_process_goes_on_until_all_accounts_were_looked_at(
     monkeypatch.setattr(sys, "argv", ["sweep"])
     caplog.set_level("INFO", "api.sweep")
 
-    await api.sweep._sweep(engine, Settings())
+    await api.sweep._sweep(engine, ApiSettings())
 
     reports = [vars(record)["fields"] for record in caplog.records if record.message == "sweep.finished"]
     assert [report["looked_at"] for report in reports] == [7, 7, 2]

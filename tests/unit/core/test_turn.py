@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 import api.sweep
-from api.settings import Settings
+from api.settings import ApiSettings
 from counters.engine import Engine, EngineSettings
 from counters.healing.turn import TURN_S, Turn
 from tests.support.engines import DEADLINE_S, virtual_clock
@@ -82,11 +82,11 @@ async def test_a_sweep_that_outlasts_its_interval_is_not_overlapped_by_the_next(
     settings = EngineSettings(deadline_s=3600.0)
     first, second = (Engine(store, clock=virtual_clock, random=Random(n), settings=settings) for n in (1, 2))
 
-    sweeping = asyncio.create_task(api.sweep._sweep(first, Settings()))
+    sweeping = asyncio.create_task(api.sweep._sweep(first, ApiSettings()))
     await asyncio.sleep(15 * 60)
-    await api.sweep._sweep(second, Settings())
+    await api.sweep._sweep(second, ApiSettings())
     assert caplog.messages == ["sweep.skipped"]
 
     await sweeping
-    await api.sweep._sweep(second, Settings())
+    await api.sweep._sweep(second, ApiSettings())
     assert caplog.messages == ["sweep.skipped", "sweep.finished", "sweep.finished"]

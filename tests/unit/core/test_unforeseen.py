@@ -7,7 +7,7 @@ import pytest
 
 from counters.engine import Engine
 from counters.errors import LimitReachedError, OverloadedError
-from counters.keys import CounterKey
+from counters.keys import PLACE_MAX, CounterKey
 from counters.lanes.lane import Lane
 from counters.model import Created, Enforcement
 from tests.support.callers import LATENCY_S, creates
@@ -83,13 +83,13 @@ async def test_a_look(enforcement: Enforcement, caplog: pytest.LogCaptureFixture
 @in_virtual_time
 async def test_a_write_of_entries(enforcement: Enforcement, caplog: pytest.LogCaptureFixture) -> None:
     store, engine, key = await make_counter(enforcement)
-    store.fail("write_entries", Fault.UNFORESEEN)
+    store.fail("insert_page", Fault.UNFORESEEN)
     async with asyncio.timeout(1):
-        outcomes = await asyncio.gather(*creates(engine.entries, key, 60), return_exceptions=True)
-    # One of three calls: the others are answered by what became of them.
-    assert sum(isinstance(outcome, OverloadedError) for outcome in outcomes) == 25
-    assert sum(isinstance(outcome, Created) for outcome in outcomes) == 35
-    await assert_goes_on(store, engine, key, 61)
+        outcomes = await asyncio.gather(*creates(engine.entries, key, 80), return_exceptions=True)
+    # One of two pages: the other one is answered by what became of it.
+    assert sum(isinstance(outcome, OverloadedError) for outcome in outcomes) == PLACE_MAX
+    assert sum(isinstance(outcome, Created) for outcome in outcomes) == 80 - PLACE_MAX
+    await assert_goes_on(store, engine, key, 81)
     assert logged(caplog) == ["write.failed"]
 
 
@@ -99,7 +99,7 @@ async def test_an_insert_under_an_id_of_the_callers_own(
     enforcement: Enforcement, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, engine, key = await make_counter(enforcement)
-    store.fail("insert_entry", Fault.UNFORESEEN)
+    store.fail("insert_page", Fault.UNFORESEEN)
     with pytest.raises(OverloadedError):
         async with asyncio.timeout(1):
             await engine.entries.create(key, "second", "second")
@@ -111,7 +111,7 @@ async def test_an_insert_under_an_id_of_the_callers_own(
 @in_virtual_time
 async def test_a_write_out_of_the_backlog(caplog: pytest.LogCaptureFixture) -> None:
     store, engine, key = await make_counter()
-    store.fail("write_entries", Fault.THROTTLED, Fault.UNFORESEEN)
+    store.fail("insert_page", Fault.THROTTLED, Fault.UNFORESEEN)
     async with asyncio.timeout(1):
         outcomes = await asyncio.gather(*creates(engine.entries, key, 3), return_exceptions=True)
     assert OverloadedError in [type(outcome) for outcome in outcomes]

@@ -11,7 +11,7 @@ from counters.settlement import Settled, Settlement, Unsettled
 from counters.stores.memory import MemoryStore
 from stream_lambda.consumer import Consumer
 from stream_lambda.records import Malformed, ShardMissingError
-from stream_lambda.settings import Settings
+from stream_lambda.settings import LambdaSettings
 from tests.support import events, factories
 from tests.support.events import KEY
 from tests.support.factories import NOW_MS
@@ -47,13 +47,13 @@ class FailingStore(MemoryStore):
         return await super().settle(key, settlement)
 
 
-class Bench:
+class ConsumerBench:
     """A consumer, everything around it, and the counter of the recorded events."""
 
     def __init__(self, *, require_shard_id: bool = True) -> None:
         self.store = FailingStore()
         self.dead_letters = FakeDeadLetters()
-        settings = Settings("counters", "unused", require_shard_id=require_shard_id)
+        settings = LambdaSettings("counters", "unused", require_shard_id=require_shard_id)
         self._consumer = Consumer(settings, self.store, self.dead_letters, lambda: NOW_MS)
 
     async def consume(self, event: dict[str, Any]) -> None:
@@ -69,8 +69,8 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> Bench:
-    bench = Bench()
+async def bench() -> ConsumerBench:
+    bench = ConsumerBench()
     await bench.add_counter()
     return bench
 
@@ -88,12 +88,14 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]
 def damaged_event() -> dict[str, Any]:
     """Return an event whose first two records are malformed, each in its own way."""
     event = events.load("aws_window")
-    event["Records"][0]["dynamodb"]["NewImage"]["amount"]["N"] = "-1"
+    event["Records"][0]["dynamodb"]["NewImage"]["entries"] = {"L": [{"S": "billing"}]}
     event["Records"][1]["dynamodb"]["Keys"]["PK"]["S"] = "ENTRIES#?"
     return event
 
 
-async def test_event_of_aws_is_settled_and_told_in_one_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_event_of_aws_is_settled_and_told_in_one_line(
+    bench: ConsumerBench, caplog: pytest.LogCaptureFixture
+) -> None:
     await bench.consume(events.load("aws_window"))
     assert await bench.eventual() == 4
     counts = {
@@ -110,7 +112,7 @@ async def test_event_of_aws_is_settled_and_told_in_one_line(bench: Bench, caplog
 
 
 async def test_a_damaged_counter_is_told_by_its_key_and_ends_no_batch(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    bench: ConsumerBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     MemoryHand(bench.store).set_counter(KEY, "eventual", {"S": "3"})
     await bench.consume(events.load("aws_window"))
@@ -119,7 +121,7 @@ async def test_a_damaged_counter_is_told_by_its_key_and_ends_no_batch(
     assert (damaged, fields) == ("counter.damaged", {**IDS, **KEY._asdict()})
 
 
-async def test_redelivery_is_told_as_skipped(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_redelivery_is_told_as_skipped(bench: ConsumerBench, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
         await bench.consume(events.load("aws_window"))
     assert await bench.eventual() == 4
@@ -128,18 +130,20 @@ async def test_redelivery_is_told_as_skipped(bench: Bench, caplog: pytest.LogCap
 
 
 async def test_counter_that_is_gone_is_told_as_orphaned(caplog: pytest.LogCaptureFixture) -> None:
-    await Bench().consume(events.load("aws_window"))
+    await ConsumerBench().consume(events.load("aws_window"))
     assert logged(caplog)[0][1]["orphaned"] == 3
 
 
-async def test_last_event_of_a_window_has_nothing_to_settle(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_last_event_of_a_window_has_nothing_to_settle(
+    bench: ConsumerBench, caplog: pytest.LogCaptureFixture
+) -> None:
     await bench.consume(events.load("aws_window_end"))
     assert await bench.eventual() == 0
     assert logged(caplog)[0][1]["records"] == 0
 
 
 async def test_events_without_a_shard_share_one_mark() -> None:
-    bench = Bench(require_shard_id=False)
+    bench = ConsumerBench(require_shard_id=False)
     await bench.add_counter()
     for name in ("ministack_insert", "ministack_modify_and_remove", "ministack_insert"):
         await bench.consume(events.load(name))
@@ -147,36 +151,43 @@ async def test_events_without_a_shard_share_one_mark() -> None:
     assert bench.store._marks[KEY].keys() == {"only"}
 
 
-async def test_missing_shard_is_an_error_when_it_is_required(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_missing_shard_is_an_error_when_it_is_required(
+    bench: ConsumerBench, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ShardMissingError):
         await bench.consume(events.load("ministack_insert"))
     assert await bench.eventual() == 0
     assert logged(caplog) == [("batch_failed", {"request_id": "request-1"})]
 
 
-async def test_event_of_another_service_is_an_error(bench: Bench) -> None:
+async def test_event_of_another_service_is_an_error(bench: ConsumerBench) -> None:
     with pytest.raises(TypeError):
         await bench.consume({"shardId": "a", "Records": "none"})
 
 
-async def test_malformed_records_become_dead_letters_and_the_others_count(bench: Bench) -> None:
+async def test_malformed_records_become_dead_letters_and_the_others_count(bench: ConsumerBench) -> None:
     event = damaged_event()
     await bench.consume(event)
     assert await bench.eventual() == -1
     assert bench.dead_letters.letters == [
-        (Malformed(event["Records"][0], "no whole amount from 1 to 1000000000"), "1789999000000-f55eea83"),
+        (
+            Malformed(event["Records"][0], "no map of entries"),
+            "1789999000000-f55eea83",
+        ),
         (Malformed(event["Records"][1], "unknown form of partition key"), "1789999000000-f55eea83"),
     ]
 
 
-async def test_malformed_records_are_counted_in_a_metric(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_malformed_records_are_counted_in_a_metric(
+    bench: ConsumerBench, caplog: pytest.LogCaptureFixture
+) -> None:
     await bench.consume(damaged_event())
 
     (name, fields), (_, settled) = logged(caplog)
     assert name == "malformed"
     assert fields == {
         **IDS,
-        "reasons": {"no whole amount from 1 to 1000000000": 1, "unknown form of partition key": 1},
+        "reasons": {"no map of entries": 1, "unknown form of partition key": 1},
         "_aws": {
             "Timestamp": NOW_MS,
             "CloudWatchMetrics": [
@@ -194,7 +205,7 @@ async def test_malformed_records_are_counted_in_a_metric(bench: Bench, caplog: p
 
 
 async def test_the_log_of_a_failed_batch_tells_a_hot_item_from_a_short_table(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    bench: ConsumerBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.store.is_down = True
     bench.store.failure = OutcomeUnknownError("throttled", throttled_by=("TableWriteKeyRangeThroughputExceeded",))
@@ -205,7 +216,7 @@ async def test_the_log_of_a_failed_batch_tells_a_hot_item_from_a_short_table(
 
 
 async def test_queue_that_fails_fails_the_batch_and_a_redelivery_loses_nothing(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    bench: ConsumerBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.dead_letters.is_down = True
     with pytest.raises(ConnectionError):
@@ -218,7 +229,7 @@ async def test_queue_that_fails_fails_the_batch_and_a_redelivery_loses_nothing(
     assert await bench.eventual() == -1
 
 
-async def test_batch_that_cannot_be_settled_sends_no_dead_letters(bench: Bench) -> None:
+async def test_batch_that_cannot_be_settled_sends_no_dead_letters(bench: ConsumerBench) -> None:
     """It is delivered again, and would send them every time."""
     bench.store.is_down = True
     with pytest.raises(ExceptionGroup):

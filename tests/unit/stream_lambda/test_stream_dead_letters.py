@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SQS_BYTES_MAX = 256 * 1024
 
 
-class Queue:
+class FakeQueue:
     """An SQS queue in process."""
 
     def __init__(self, client: "SQSClient") -> None:
@@ -39,10 +39,10 @@ class Queue:
 
 
 @pytest.fixture
-def queue() -> Iterator[Queue]:
+def queue() -> Iterator[FakeQueue]:
     with mock_aws():
         client = boto3.client("sqs")
-        yield Queue(client)
+        yield FakeQueue(client)
         client.close()
 
 
@@ -50,7 +50,7 @@ def attributes_of(message: "MessageTypeDef") -> dict[str, str]:
     return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
 
 
-async def test_letter_is_the_record_as_it_came_with_its_reason_and_shard(queue: Queue) -> None:
+async def test_letter_is_the_record_as_it_came_with_its_reason_and_shard(queue: FakeQueue) -> None:
     record = events.load("aws_window")["Records"][0]
 
     await queue.dead_letters.send(Malformed(record, "no whole amount from 1 to 1000000000"), "shard-1")
@@ -68,7 +68,7 @@ async def test_letter_is_the_record_as_it_came_with_its_reason_and_shard(queue: 
 
 
 @pytest.mark.parametrize("character", ["x", "é", "\x00", "😀", "\ud800"])
-async def test_record_larger_than_a_message_is_kept_in_parts(queue: Queue, character: str) -> None:
+async def test_record_larger_than_a_message_is_kept_in_parts(queue: FakeQueue, character: str) -> None:
     """Two images of an item of 400 KB, the largest that there is; in JSON a character may take many bytes."""
     text = character * 50_000
     record = {"dynamodb": {"OldImage": {"name": {"S": text * 4}}, "NewImage": {"name": {"S": text * 4}}}}
@@ -85,7 +85,7 @@ async def test_record_larger_than_a_message_is_kept_in_parts(queue: Queue, chara
     assert json.loads("".join(message["Body"] for message in messages)) == record
 
 
-async def test_record_sent_again_can_be_told_from_another_one(queue: Queue) -> None:
+async def test_record_sent_again_can_be_told_from_another_one(queue: FakeQueue) -> None:
     one, other = (Malformed({"eventID": event_id}, "no partition key") for event_id in "ab")
     for letter in (one, other, one):
         await queue.dead_letters.send(letter, "shard-1")
@@ -93,7 +93,7 @@ async def test_record_sent_again_can_be_told_from_another_one(queue: Queue) -> N
     assert sorted(ids.count(each) for each in ids) == [1, 2, 2]
 
 
-async def test_queue_that_refuses_is_an_error(queue: Queue) -> None:
+async def test_queue_that_refuses_is_an_error(queue: FakeQueue) -> None:
     queue.client.delete_queue(QueueUrl=queue.url)
     with pytest.raises(ClientError):
         await queue.dead_letters.send(Malformed({}, "no partition key"), "shard-1")

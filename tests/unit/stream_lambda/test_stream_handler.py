@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from counters import keys
-from counters.stores.dynamodb.items import counter_item, key_item
+from counters.stores.dynamodb.items import exact_item, key_item
 from stack.paths import ROOT
 from stack.provision import create_table
 from tests.support import events, factories
@@ -46,7 +46,7 @@ def test_batches_are_settled_and_the_windows_state_is_answered(
     dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = create_table(MOTO)
-    dynamodb.put_item(TableName=table, Item=counter_item(factories.counter(KEY)))
+    dynamodb.put_item(TableName=table, Item=exact_item(factories.counter(KEY)))
     queue = boto3.client("sqs").create_queue(QueueName="dead-letters")["QueueUrl"]
     monkeypatch.setenv("TABLE_NAME", table)
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", queue)
@@ -59,7 +59,7 @@ def test_batches_are_settled_and_the_windows_state_is_answered(
         answers = [handler.handle(events.load(name), FakeContext()) for name in names]
 
     assert answers == [{"state": {}}] * 3
-    item = dynamodb.get_item(TableName=table, Key=key_item(keys.counter_key(KEY)))["Item"]
+    item = dynamodb.get_item(TableName=table, Key=key_item(keys.exact_key(KEY)))["Item"]
     assert item[keys.EVENTUAL] == {"N": "4"}
 
 
