@@ -75,6 +75,8 @@ _RECOUNTED: Final = {
     "reconcile_share": 0.8,
 }
 """Deletes while somebody recounts: the recount may have read what is gone, and the stream have told of it already."""
+_RENAMED: Final = {"renames": 200, "limit": 1, "amounts": (1,), "delete_share": 0.05, "clients": 2}
+"""One entry that two callers rename, so that a late try of one of them finds the name of the other."""
 _STRUCK: Final = (
     _AT_LEASES,
     _AT_LEASES,
@@ -120,7 +122,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         together: Whether callers ask two processes at once for one create now and then.
         operators: How many people change limits, names and accounts.
         limits_change: Whether they change limits.
-        renames: Whether accounts and entries are renamed.
+        renames: How often callers rename entries, beside 100 for what they always do; operators rename accounts unless zero.
         accounts_change: Whether they make and delete accounts.
         enforcement_changes: Whether they change how limits are kept.
         lease: Bounds of what the lanes reserve ahead.
@@ -163,7 +165,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     together: bool
     operators: int
     limits_change: bool
-    renames: bool
+    renames: int
     accounts_change: bool
     enforcement_changes: bool
     lease: LeaseSettings
@@ -190,7 +192,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def special(self) -> dict[str, int]:
         """How often callers do what they do in some runs only, beside 100 for what they always do."""
-        weights = {"crowd": 8 * bool(self.crowd), "together": 25 * self.together, "rename": 20 * self.renames}
+        weights = {"crowd": 8 * bool(self.crowd), "together": 25 * self.together, "rename": self.renames}
         return {kind: weight for kind, weight in weights.items() if weight}
 
 
@@ -231,7 +233,7 @@ def draw_options(seed: int) -> Options:
         together=random.random() < 0.15,
         operators=random.choice([1, 1, 2]),
         limits_change=random.random() < 0.3,
-        renames=random.random() < 0.2,
+        renames=20 if random.random() < 0.2 else 0,
         accounts_change=random.random() < 0.2,
         enforcement_changes=random.random() < 0.2,
         rates=_draw_rates(random),
@@ -318,9 +320,9 @@ def _draw_people(random: Random, options: Options) -> dict[str, Any]:
         "operators": 2,
         "counters": 1,
         "limits_change": True,
-        "renames": random.random() < 0.5,
         "accounts_change": random.random() < 0.3,
         "clients": min(2, options.clients),
+        **(_RENAMED if random.random() < 0.5 else {"renames": 0}),
         "steps": 5,
         "think_s": random.choice([0.05, 0.3]),
     }
