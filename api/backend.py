@@ -65,7 +65,7 @@ class HealerPort(Protocol):
     async def diagnose(self, key: CounterKey) -> Diagnosis:
         """Recount a counter and change nothing."""
 
-    async def reconcile(self, key: CounterKey, *, reset_eventual: bool) -> Diagnosis:
+    async def reconcile(self, key: CounterKey, *, recount_eventual: bool) -> Diagnosis:
         """Recount a counter and set it to what was found, also a damaged one."""
 
 

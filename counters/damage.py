@@ -115,14 +115,13 @@ def missing_counter(key: CounterKey) -> DamagedCounter:
     return DamagedCounter(unreadable=keys.COUNTER_ATTRIBUTES, readable=safe, seen={})
 
 
-def repaired(damaged: DamagedCounter, total: int, slots: int, counted_from_ms: int, at_ms: int) -> Counter:
+def repaired(damaged: DamagedCounter, total: int, slots: int, at_ms: int) -> Counter:
     """Return a damaged counter as a repair leaves it.
 
     Args:
         damaged: The counter as it was seen.
         total: The ledger's total.
         slots: Number of the ledger's slots.
-        counted_from_ms: The fence of ``eventual``, see ``Counter``.
         at_ms: The time of the repair, milliseconds since the epoch.
     """
     lost = damaged.unreadable
@@ -131,6 +130,9 @@ def repaired(damaged: DamagedCounter, total: int, slots: int, counted_from_ms: i
     # An epoch or a revision that was never there before, and above all that were: no counter is healed or changed
     # once a millisecond.
     revision = at_ms if keys.REVISION in lost else damaged.readable.revision + 1
+    if damaged.readable.census is not None:
+        # The census ends here, and a late write of it is not to raise the revision.
+        revision = max(revision, damaged.readable.census.line + 1)
     epoch = at_ms if keys.EPOCH in lost else damaged.readable.epoch + 1
     return msgspec.structs.replace(
         damaged.readable,
@@ -150,7 +152,9 @@ def repaired(damaged: DamagedCounter, total: int, slots: int, counted_from_ms: i
         healed_cut=revision,
         healed_epoch=epoch,
         cut=None,
-        counted_from_ms=counted_from_ms,
+        census=None,
+        last_census=None if keys.LAST_CENSUS in lost else damaged.readable.last_census,
+        last_census_at_ms=None if keys.LAST_CENSUS_AT in lost else damaged.readable.last_census_at_ms,
     )
 
 

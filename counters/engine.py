@@ -10,7 +10,8 @@ import msgspec
 from counters.accounts import Accounts
 from counters.entries import Entries
 from counters.errors import StoreError
-from counters.healing.healer import Healer, HealingSettings
+from counters.healing.healer import Healer
+from counters.healing.settings import HealingSettings
 from counters.healing.sweep import Sweeper, SweepSettings
 from counters.healing.turn import Turn
 from counters.lanes.registry import Lanes

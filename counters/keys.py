@@ -59,15 +59,24 @@ CUT_REVISION: Final = "cut_revision"
 BEFORE_CUT: Final = "before_cut"
 CUT_SEEN_AT: Final = "cut_seen_at"
 
-# Attributes of a counter's exact side, which only the settling of the stream and a reset write.
+# Attributes of a counter's exact side, which only the settling of the stream and a census write.
 EVENTUAL: Final = "eventual"
 SETTLED_AT: Final = "settled_at"
-COUNTED_FROM: Final = "counted_from"
 MARKS: Final = "marks"
 # One letter each: a counter of one slot holds about 8 marks at a time (a shard lives about 4 hours, a mark 30), and a
 # write of its exact side is to cost one unit.
 MARK_SEQUENCE: Final = "s"
 MARK_AT: Final = "t"
+
+CENSUS: Final = "census"
+"""The line of the census under way; in a page, that of the last census that asked it."""
+CENSUS_SEEN_AT: Final = "census_seen_at"
+CENSUS_ASKED_AT: Final = "census_asked_at"
+CENSUS_PAGES: Final = "census_pages"
+CENSUS_TOTAL: Final = "census_total"
+CENSUS_ANSWERS: Final = "census_answers"
+LAST_CENSUS: Final = "last_census"
+LAST_CENSUS_AT: Final = "last_census_at"
 
 COUNTER_ATTRIBUTES: Final = (
     BEST_EFFORT,
@@ -85,7 +94,7 @@ COUNTER_ATTRIBUTES: Final = (
 NO_LIMIT: Final = "none"
 """Stands in the place of a counter's limit when it has none. A limit that is missing was lost."""
 
-# Attributes of a page (created_at, revision and expires_at as above).
+# Attributes of a page (created_at, revision, expires_at and census as above).
 ENTRIES: Final = "entries"
 NONCE: Final = "nonce"
 

@@ -51,6 +51,32 @@ class Cut(msgspec.Struct, frozen=True):
     seen_at_ms: int | None = None
 
 
+class Census(msgspec.Struct, frozen=True, kw_only=True):
+    """A recount of ``eventual`` through the stream, in which each page is asked what it holds.
+
+    Attributes:
+        line: A revision that the counter had not reached when the census began. Pages with a revision up to it are
+            asked; later ones count by their changes.
+        seen_at_ms: When somebody first saw the counter past the line, milliseconds since the epoch; None before that.
+        asked_at_ms: When somebody began to ask, milliseconds since the epoch; None before that.
+        pages: How many pages were asked; None until all were.
+        total: The sum of what was answered, and of what changed since.
+        answers: How many pages have answered.
+    """
+
+    line: int
+    seen_at_ms: int | None = None
+    asked_at_ms: int | None = None
+    pages: int | None = None
+    total: int = 0
+    answers: int = 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether all pages that were asked have answered."""
+        return self.pages is not None and self.answers == self.pages
+
+
 class Counter(msgspec.Struct, frozen=True, kw_only=True):
     """A counter's item as it was at one instant.
 
@@ -66,9 +92,9 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         closed_at_ms: When the deletion of its account was begun; None while nobody deletes it. A closed counter lets
             nothing in, and its limit is zero.
         slots: Partitions of the ledger, 1 to 64, fixed when the counter is made.
-        epoch: Number of times that the counter was healed or cut. A write that takes away is refused unless the epoch
-            is the one that it was planned with.
-        revision: Number of changes of ``best_effort``, and of cuts.
+        epoch: Number of times that the counter was healed or cut, or raised for a census. A write that takes away is
+            refused unless the epoch is the one that it was planned with.
+        revision: Rises with each change of ``best_effort`` and each cut by one, and with each census by a million.
         touched_at_ms: When a caller's operation last changed ``best_effort``, milliseconds since the epoch.
         settled_at_ms: When ``eventual`` was last settled; None before the first time.
         healed_at_ms: When the counter was last healed; None before the first time.
@@ -78,8 +104,9 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         healed_epoch: The epoch that the last healing began. A release of what that healing has counted is dropped if
             its entry was deleted under an earlier one; None before the first healing.
         cut: The cut of the recount under way; None when there is none.
-        counted_from_ms: Stream records older than this are not settled, as the last reset of ``eventual`` counted
-            what they did; None before the first reset.
+        census: The census under way; None when there is none.
+        last_census: The line of the last census that ended; None before the first one.
+        last_census_at_ms: When it ended; None before the first one.
     """
 
     key: CounterKey
@@ -100,7 +127,9 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     healed_cut: int | None = None
     healed_epoch: int | None = None
     cut: Cut | None = None
-    counted_from_ms: int | None = None
+    census: Census | None = None
+    last_census: int | None = None
+    last_census_at_ms: int | None = None
 
     def with_exact_of(self, other: "Counter") -> "Counter":
         """Return this counter with the exact side of another sight of it: ``eventual`` and what belongs to it."""
@@ -108,7 +137,9 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
             self,
             eventual=other.eventual,
             settled_at_ms=other.settled_at_ms,
-            counted_from_ms=other.counted_from_ms,
+            census=other.census,
+            last_census=other.last_census,
+            last_census_at_ms=other.last_census_at_ms,
         )
 
     @property
@@ -259,10 +290,6 @@ class Healing(msgspec.Struct, frozen=True, kw_only=True):
         total: The ledger's total; the new ``best_effort``.
         revision: The counter's revision before the recount; the write is conditional on it.
         at_ms: The time of the healing, milliseconds since the epoch.
-        counted_from_ms: When given, ``eventual`` becomes the total too, and stream records older than this are not
-            settled any more.
-        settled_at_ms: When ``eventual`` was last settled before the recount; when ``eventual`` is set, the write is
-            conditional on it, as the recount may have missed what was settled since.
         tightened_version: When given, the counter was tightening and becomes strict; the write is conditional on this
             version of its terms.
     """
@@ -270,8 +297,6 @@ class Healing(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     revision: int
     at_ms: int
-    counted_from_ms: int | None = None
-    settled_at_ms: int | None = None
     tightened_version: int | None = None
 
 

@@ -13,7 +13,8 @@ from stream_lambda.records import Malformed, parse_records, shard_of
 from stream_lambda.settings import LambdaSettings
 
 if TYPE_CHECKING:
-    from counters.settlement import SettlementStore
+    from counters.keys import CounterKey
+    from counters.settlement import Censuses, SettlementStore
 
 METRIC_NAMESPACE: Final = "distributed-counter"
 MALFORMED_METRIC: Final = "malformed_records"
@@ -39,6 +40,7 @@ class Consumer:
         self._store = store
         self._dead_letters = dead_letters
         self._now_ms = now_ms
+        self._censuses: dict[CounterKey, Censuses] = {}
 
     async def consume(self, event: Mapping[str, object], request_id: str) -> None:
         """Settle an event's records; those that cannot be read become dead letters.
@@ -68,7 +70,7 @@ class Consumer:
         if not isinstance(records, list):
             raise TypeError("The event's Records are not a list: it is no event of a stream.")
         batch = parse_records(records)
-        tally = await settle_batch(self._store, shard, batch.changes, self._now_ms())
+        tally = await settle_batch(self._store, shard, batch.changes, self._now_ms(), self._censuses)
         # Last, because a batch that fails is delivered again and would send its dead letters every time.
         await self._put_aside(batch.malformed, shard, ids)
         fields = {
@@ -81,6 +83,8 @@ class Consumer:
         _logger.info("settled", extra={"fields": fields})
         for key in tally.damaged:
             _logger.error("counter.damaged", extra={"fields": {**ids, **key._asdict()}})
+        for key in tally.counted:
+            _logger.info("census.ended", extra={"fields": {**ids, **key._asdict()}})
 
     async def _put_aside(self, letters: list[Malformed], shard: str, ids: Mapping[str, object]) -> None:
         """Send malformed records to the dead-letter queue and count them in a metric."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from counters.keys import ENTRIES, ENTRIES_PREFIX, PK, SK, parse_entries_pk, places_of
-from counters.settlement import SEQUENCE_DIGITS_MAX, EntryChange
+from counters.keys import CENSUS, ENTRIES, ENTRIES_PREFIX, PK, REVISION, SK, parse_entries_pk, places_of
+from counters.settlement import SEQUENCE_DIGITS_MAX, PageChange
 from counters.values.numbers import AMOUNT_MAX, whole_number
 
 ONLY_SHARD: Final = "only"
@@ -13,13 +13,12 @@ ONLY_SHARD: Final = "only"
 
 _AWS_SHARD: Final = re.compile(r"shardId-(\d{20}-[0-9a-f]+)", re.ASCII)
 _SEQUENCE: Final = re.compile(rf"[0-9]{{1,{SEQUENCE_DIGITS_MAX}}}")
-# The year 5138. Milliseconds taken for seconds, not-a-number and infinity are all outside.
-_TIME_S_END: Final = 10**11
-_SIGNED_IMAGES: Final = {
-    "INSERT": (("NewImage", 1),),
-    "MODIFY": (("NewImage", 1), ("OldImage", -1)),
-    "REMOVE": (("OldImage", -1),),
+_IMAGES: Final = {
+    "INSERT": (None, "NewImage"),
+    "MODIFY": ("OldImage", "NewImage"),
+    "REMOVE": ("OldImage", None),
 }
+"""Which images a record has: of before the change and of after it."""
 
 
 class ShardMissingError(ValueError):
@@ -48,7 +47,7 @@ class RecordBatch(NamedTuple):
     """
 
     size: int
-    changes: list[EntryChange]
+    changes: list[PageChange]
     malformed: list[Malformed]
 
 
@@ -73,23 +72,23 @@ def shard_of(event: Mapping[str, object], *, required: bool) -> str:
 def parse_records(records: Iterable[object]) -> RecordBatch:
     """Read an event's records; what has nothing to do with ledgers is counted and left out."""
     size = 0
-    changes: list[EntryChange] = []
+    changes: list[PageChange] = []
     malformed: list[Malformed] = []
     for record in records:
         size += 1
         parsed = parse_record(record)
-        if isinstance(parsed, EntryChange):
+        if isinstance(parsed, PageChange):
             changes.append(parsed)
         elif parsed is not None:
             malformed.append(parsed)
     return RecordBatch(size, changes, malformed)
 
 
-def parse_record(record: object) -> EntryChange | Malformed | None:
-    """Read one record: a change of a ledger's total, one that cannot be read, or None when it is neither.
+def parse_record(record: object) -> PageChange | Malformed | None:
+    """Read one record: a change of a page, one that cannot be read, or None when it is neither.
 
-    A rename changes no total, nor does an emptied page that goes. The mapping's filter keeps other items out;
-    correctness does not depend on it.
+    A rename changes no sum, nor does an emptied page that goes. Where a census asks a page, its record counts. The
+    mapping's filter keeps other items out; correctness does not depend on it.
     """
     pk = _text_at(record, "dynamodb", "Keys", PK, "S")
     if pk is None:
@@ -97,13 +96,21 @@ def parse_record(record: object) -> EntryChange | Malformed | None:
     event_name = _text_at(record, "eventName")
     if not pk.startswith(ENTRIES_PREFIX):
         return None
-    if event_name not in _SIGNED_IMAGES:
+    if event_name not in _IMAGES:
         return Malformed(record, "unknown event name")
-    return _parse_change(record, pk, _SIGNED_IMAGES[event_name])
+    return _parse_change(record, pk, *_IMAGES[event_name])
 
 
-def _parse_change(record: object, pk: str, images: Iterable[tuple[str, int]]) -> EntryChange | Malformed | None:
-    """Read a change of a page."""
+class _PageState(NamedTuple):
+    """A page as an image shows it; before it was there, and after it went, all is zero."""
+
+    total: int = 0
+    revision: int = 0
+    asked: int = 0
+
+
+def _parse_change(record: object, pk: str, old: str | None, new: str | None) -> PageChange | Malformed | None:
+    """Read a change of a page, from its old image to its new one."""
     key = parse_entries_pk(pk)
     if key is None:
         return Malformed(record, "unknown form of partition key")
@@ -113,27 +120,33 @@ def _parse_change(record: object, pk: str, images: Iterable[tuple[str, int]]) ->
     page_id = _text_at(record, "dynamodb", "Keys", SK, "S")
     if page_id is None:
         return Malformed(record, "no sort key")
-    delta = 0
-    for image, sign in images:
-        total = _total(page_id, _node_at(record, "dynamodb", image, ENTRIES))
-        if total is None:
-            return Malformed(record, "no map of entries")
-        delta += sign * total
-    at_s = _time_of(record)
-    if at_s is None:
-        return Malformed(record, "no creation time")
-    return EntryChange(key, int(sequence), delta, int(at_s * 1000)) if delta else None
+    before = _PageState() if old is None else _read_page(page_id, _node_at(record, "dynamodb", old))
+    after = _PageState() if new is None else _read_page(page_id, _node_at(record, "dynamodb", new))
+    if before is None or after is None:
+        return Malformed(record, "no image of the page")
+    if before.total == after.total and before.asked >= after.asked:
+        return None
+    # A page is made anew under a caller's own id when it is empty: then what is new counts.
+    revision = (before if new is None else after).revision
+    return PageChange(key, int(sequence), before.total, after.total, revision, before.asked, after.asked)
 
 
-def _total(page_id: str, value: object) -> int | None:
-    """Return the sum of a page's entries, as a recount of the page would give it; None when it has no map of them."""
-    if not isinstance(value, Mapping):
+def _read_page(page_id: str, image: object) -> _PageState | None:
+    """Return what an image tells of a page; None when there is no image."""
+    if not isinstance(image, Mapping):
         return None
-    # Some emulators write an empty map as ``{}``, without its type.
-    entries = value.get("M", {} if not value else None)
-    if not isinstance(entries, Mapping):
-        return None
+    revision, asked = (whole_number(_text_at(image, attribute, "N")) or 0 for attribute in (REVISION, CENSUS))
+    return _PageState(_total(page_id, _node_at(image, ENTRIES)), revision, asked)
+
+
+def _total(page_id: str, value: object) -> int:
+    """Return the sum of a page's entries, as a recount of the page would give it."""
     places = places_of(page_id)
+    # Some emulators write an empty map as ``{}``, without its type.
+    entries = {} if value == {} else value.get("M") if isinstance(value, Mapping) else None
+    if not isinstance(entries, Mapping):
+        # A hand took the map away. The page stands for one entry, unless it could have none.
+        return min(1, len(places))
     return sum(_amount(entry) for name, entry in entries.items() if name in places)
 
 
@@ -142,15 +155,6 @@ def _amount(entry: object) -> int:
     parts = entry.get("L") if isinstance(entry, Mapping) else None
     amount = whole_number(_text_at(parts[1], "N")) if isinstance(parts, list) and len(parts) > 1 else None
     return amount if amount is not None and 1 <= amount <= AMOUNT_MAX else 1
-
-
-def _time_of(record: object) -> float | None:
-    """Return when a record came to be, seconds since the epoch; DynamoDB tells it to the second."""
-    change = record.get("dynamodb") if isinstance(record, Mapping) else None
-    at_s = change.get("ApproximateCreationDateTime") if isinstance(change, Mapping) else None
-    if not isinstance(at_s, int | float) or isinstance(at_s, bool):
-        return None
-    return at_s if 0 <= at_s < _TIME_S_END else None
 
 
 def _text_at(node: object, *path: str) -> str | None:

@@ -12,8 +12,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
 from counters.keys import (
-    COUNTED_FROM,
+    CENSUS,
+    CENSUS_ANSWERS,
+    CENSUS_ASKED_AT,
+    CENSUS_PAGES,
+    CENSUS_SEEN_AT,
+    CENSUS_TOTAL,
     EVENTUAL,
+    LAST_CENSUS,
+    LAST_CENSUS_AT,
     MARK_AT,
     MARK_SEQUENCE,
     MARKS,
@@ -23,7 +30,7 @@ from counters.keys import (
     CounterKey,
     exact_key,
 )
-from counters.settlement import SEQUENCE_DIGITS_MAX, Mark, Settled, Settlement, Unsettled
+from counters.settlement import SEQUENCE_DIGITS_MAX, Censuses, Mark, Settled, Settlement, Unsettled
 from counters.stores.aws_errors import error_class, throttling_reasons
 from counters.values.numbers import whole_number
 
@@ -48,15 +55,35 @@ _NOTHING_COUNTED_YET: Final = (
 )
 
 _SETTLE_UPDATE: Final = f"SET {_MARK_PATH} = :mark, #settled_at = :at ADD #eventual :delta"
-_NOTHING_RECOUNTED: Final = "(attribute_not_exists(#counted_from) OR #counted_from <= :oldest)"
-_SETTLE_CONDITION: Final = f"{_COUNTER_EXISTS} AND ({_SHARD_IS_NEW} OR {_NOTHING_COUNTED_YET}) AND {_NOTHING_RECOUNTED}"
+_COUNT_FOR_CENSUS: Final = ", #census_total :census_delta, #census_answers :census_answers"
+_SETTLE_CONDITION: Final = f"{_COUNTER_EXISTS} AND ({_SHARD_IS_NEW} OR {_NOTHING_COUNTED_YET})"
 _SETTLE_NAMES: Final = {
     "#pk": PK,
     "#eventual": EVENTUAL,
     "#settled_at": SETTLED_AT,
     "#marks": MARKS,
     "#sequence": MARK_SEQUENCE,
-    "#counted_from": COUNTED_FROM,
+    "#census": CENSUS,
+    "#last_census": LAST_CENSUS,
+}
+_CENSUS_NAMES: Final = {"#census_total": CENSUS_TOTAL, "#census_answers": CENSUS_ANSWERS}
+
+_LINES: Final = (CENSUS, LAST_CENSUS)
+
+_END_CENSUS: Final = (
+    "SET #eventual = #census_total, #last_census = :line, #last_census_at = :at"
+    " REMOVE #census, #census_seen_at, #census_asked_at, #census_pages, #census_total, #census_answers"
+)
+_IS_ANSWERED: Final = "#census = :line AND #census_pages = #census_answers"
+_END_CENSUS_NAMES: Final = {
+    "#eventual": EVENTUAL,
+    "#census": CENSUS,
+    "#census_seen_at": CENSUS_SEEN_AT,
+    "#census_asked_at": CENSUS_ASKED_AT,
+    "#census_pages": CENSUS_PAGES,
+    "#last_census": LAST_CENSUS,
+    "#last_census_at": LAST_CENSUS_AT,
+    **_CENSUS_NAMES,
 }
 
 
@@ -74,28 +101,45 @@ class Boto3SettlementStore:
         """See ``SettlementStore``."""
         return await asyncio.to_thread(self._settle, key, settlement)
 
+    async def end_census(self, key: CounterKey, line: int, at_ms: int) -> bool:
+        """See ``SettlementStore``."""
+        return await asyncio.to_thread(self._end_census, key, line, at_ms)
+
     async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
         """See ``SettlementStore``."""
         await asyncio.to_thread(self._prune_marks, key, shards, older_than_ms)
 
     def _settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
+        update, condition = _SETTLE_UPDATE, _SETTLE_CONDITION
+        names = {**_SETTLE_NAMES, "#shard": settlement.shard}
+        values: dict[str, AttributeValueTypeDef] = {
+            ":mark": _encode(Mark(settlement.last, settlement.at_ms)),
+            ":number": {"S": "N"},
+            ":text": {"S": "S"},
+            ":first_number": _number(min(settlement.first, _TEXT_FROM)),
+            ":first_text": _text(settlement.first),
+            ":delta": _number(settlement.delta),
+            ":at": _number(settlement.at_ms),
+        }
+        for attribute, line in (("census", settlement.censuses.line), ("last_census", settlement.censuses.last)):
+            if line is None:
+                condition += f" AND attribute_not_exists(#{attribute})"
+            else:
+                condition += f" AND #{attribute} = :{attribute}"
+                values[f":{attribute}"] = _number(line)
+        if settlement.censuses.line is not None:
+            update += _COUNT_FOR_CENSUS
+            names |= _CENSUS_NAMES
+            values[":census_delta"] = _number(settlement.census_delta)
+            values[":census_answers"] = _number(settlement.census_answers)
         try:
             answer = self._client.update_item(
                 TableName=self._table_name,
                 Key=_key(key),
-                UpdateExpression=_SETTLE_UPDATE,
-                ConditionExpression=_SETTLE_CONDITION,
-                ExpressionAttributeNames={**_SETTLE_NAMES, "#shard": settlement.shard},
-                ExpressionAttributeValues={
-                    ":mark": _encode(Mark(settlement.last, settlement.at_ms)),
-                    ":number": {"S": "N"},
-                    ":text": {"S": "S"},
-                    ":first_number": _number(min(settlement.first, _TEXT_FROM)),
-                    ":first_text": _text(settlement.first),
-                    ":delta": _number(settlement.delta),
-                    ":oldest": _number(settlement.oldest_ms),
-                    ":at": _number(settlement.at_ms),
-                },
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -107,7 +151,26 @@ class Boto3SettlementStore:
             if _code(error) == _CANNOT_BE_UPDATED and self._is_damaged(key):
                 return Unsettled(None, is_damaged=True)
             raise _store_error(error) from error
-        return Settled(_marks(answer["Attributes"]))
+        item = answer["Attributes"]
+        is_answered = CENSUS_PAGES in item and item[CENSUS_PAGES] == item.get(CENSUS_ANSWERS)
+        return Settled(_marks(item), is_answered)
+
+    def _end_census(self, key: CounterKey, line: int, at_ms: int) -> bool:
+        try:
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=_key(key),
+                UpdateExpression=_END_CENSUS,
+                ConditionExpression=_IS_ANSWERED,
+                ExpressionAttributeNames=_END_CENSUS_NAMES,
+                ExpressionAttributeValues={":line": _number(line), ":at": _number(at_ms)},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            # The API was faster; or this is a repeat of the SDK, and the first try did it.
+            return False
+        except (BotoCoreError, ClientError) as error:
+            raise _store_error(error) from error
+        return True
 
     def _is_damaged(self, key: CounterKey) -> bool:
         """Tell whether nothing can be added to a counter because of what stands in it."""
@@ -175,8 +238,9 @@ def _decode(value: "AttributeValueTypeDef") -> Mark | None:
 
 
 def _can_be_added_to(item: "Mapping[str, AttributeValueTypeDef]") -> bool:
-    """Tell whether an item's ``eventual`` is a number, and no huge one; a settlement makes one that is missing."""
-    return EVENTUAL not in item or whole_number(item[EVENTUAL].get("N")) is not None
+    """Tell whether an item's sums are numbers, and no huge ones; a settlement makes one that is missing."""
+    sums = (item.get(attribute) for attribute in (EVENTUAL, CENSUS_TOTAL, CENSUS_ANSWERS))
+    return all(value is None or whole_number(value.get("N")) is not None for value in sums)
 
 
 def _refusal(item: "Mapping[str, AttributeValueTypeDef] | None", shard: str) -> Unsettled:
@@ -184,11 +248,11 @@ def _refusal(item: "Mapping[str, AttributeValueTypeDef] | None", shard: str) -> 
     if item is None:
         return Unsettled(None)
     marks = _marks(item)
-    counted_from_ms = whole_number(item[COUNTED_FROM].get("N")) if COUNTED_FROM in item else None
+    lines = {attribute: whole_number(item[attribute].get("N")) for attribute in _LINES if attribute in item}
     is_mark_lost = shard in item.get(MARKS, {}).get("M", {}) and shard not in marks
-    if is_mark_lost or (COUNTED_FROM in item and counted_from_ms is None):
+    if is_mark_lost or None in lines.values():
         return Unsettled(None, is_damaged=True)
-    return Unsettled(marks, counted_from_ms)
+    return Unsettled(marks, Censuses(lines.get(CENSUS), lines.get(LAST_CENSUS)))
 
 
 def _code(error: BotoCoreError | ClientError) -> str:

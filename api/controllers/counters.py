@@ -75,5 +75,5 @@ class AccountCountersController(Controller):
         """
         key = CounterKey(account_id, counter_name)
         healer = request.backend.healer
-        diagnosis = await (healer.diagnose(key) if dry_run else healer.reconcile(key, reset_eventual=force))
+        diagnosis = await (healer.diagnose(key) if dry_run else healer.reconcile(key, recount_eventual=force))
         return Reconciliation.of(diagnosis, dry_run=dry_run)

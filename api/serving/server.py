@@ -17,7 +17,7 @@ from litestar import Litestar
 from api.serving.connections import Bounds, Connection
 from api.settings import ApiSettings, ApiSettingsError
 from counters.engine import Engine, EngineSettings
-from counters.healing.healer import HealingSettings
+from counters.healing.settings import HealingSettings
 from counters.stores.port import Store
 
 logger = logging.getLogger(__name__)

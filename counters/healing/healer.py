@@ -20,6 +20,7 @@ Papapanagiotou, 2020); convergence from any state is Dijkstra's self-stabilisati
 
 import asyncio
 import logging
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -27,7 +28,9 @@ import msgspec
 
 from counters.damage import DamagedCounter, missing_counter, repaired
 from counters.errors import AccountNotFoundError, CounterBusyError, CounterDamagedError, CounterNotFoundError
+from counters.healing.census import CensusTaker
 from counters.healing.recount import Recount, Recounter
+from counters.healing.settings import HealingSettings
 from counters.keys import SERVICES, CounterKey
 from counters.model import Change, Changed, Counter, Cut, CutHealing, Enforcement, Healing, Refused
 from counters.retry import repeat
@@ -38,31 +41,7 @@ _NO_SLOTS: Final = (
     "Nor can its slots be found, as some entries are where no number of slots puts them: set slots to what it was."
 )
 
-_FENCE_BEFORE_MS: Final = 7500
-"""How long before a recount the fence of ``eventual`` stands, in milliseconds. The stream tells times to the second and
-by another clock; and nothing was written for so long, as the shortest quiet is twice that."""
-
 logger = logging.getLogger(__name__)
-
-
-class HealingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """When healing is safe.
-
-    Attributes:
-        heal_after_s: Seconds without a touch after which nothing that was reserved can become an entry any more. So
-            long after a cut this is so of what was reserved before it. It is more than the longest deadline of an
-            operation, the longest way of a request and the difference of two clocks together.
-        tightens_s: The same for what hybrid let in, before a counter that was hybrid becomes strict.
-        settled_s: Seconds without a touch after which the stream's records have been settled, unless some were lost. So
-            ``eventual`` may be set too.
-        recounted_s: Seconds after which a counter that was changed since its last healing is recounted, although its
-            two counts are equal: both may be wrong by the same amount.
-    """
-
-    heal_after_s: float = 15.0
-    tightens_s: float = 30.0
-    settled_s: float = 900.0
-    recounted_s: float = 86_400.0
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +72,9 @@ class Healer:
     ) -> None:
         self._store = store
         self._recounter = Recounter(store, random=random, deadline_s=deadline_s)
+        self._census = CensusTaker(
+            store, self._recounter, clock=clock, random=random, deadline_s=deadline_s, settings=settings
+        )
         self._clock = clock
         self._random = random
         self._deadline_s = deadline_s
@@ -122,25 +104,26 @@ class Healer:
         return quiet_s - self._untouched_ms(counter) / 1000
 
     def needs_healing(self, counter: Counter) -> bool:
-        """Tell whether a step of healing a counter is safe now, and could change the counter.
+        """Tell whether a step of healing ``best_effort`` is safe now, and could change it.
 
         True for a tightening counter that is quiet. Also true when the two counters differ, and the counter is strict
         and in use; or it is quiet, and either ``best_effort`` or ``eventual`` has changed since the last healing, or
-        ``eventual`` can be set now. (A settlement after a healing may belong to a delete that the recount missed.)
+        that was before the stream was surely through. (A settlement after a healing may belong to a delete or a hybrid
+        create that the recount missed.)
         """
         is_tightening = counter.enforcement is Enforcement.TIGHTENING
         if counter.drift == 0 and not is_tightening:
             return False
         if not self.is_quiet(counter):
             return self._is_touched_in_future(counter.touched_at_ms) or self._can_go_on(counter)
-        return is_tightening or not self._is_verified(counter) or self._is_settled(counter)
+        return is_tightening or not self._is_verified(counter)
 
     def is_due(self, counter: Counter) -> bool:
-        """Tell whether a sweep should heal a counter: it needs it, or changed and was not recounted for a day.
+        """Tell whether a sweep should reconcile a counter: it needs it, or changed and was not recounted for a day.
 
         Both counts may be wrong by the same amount, which only a recount finds.
         """
-        if self.needs_healing(counter):
+        if self.needs_healing(counter) or self._census.is_due(counter):
             return True
         is_as_made = not counter.revision and counter.settled_at_ms is None
         if is_as_made or self._clock() - (counter.healed_at_ms or 0) < self._settings.recounted_s * 1000:
@@ -148,9 +131,13 @@ class Healer:
         return not self._is_verified(counter) if self.is_quiet(counter) else self._can_go_on(counter)
 
     def _is_verified(self, counter: Counter) -> bool:
-        """Tell whether nothing was changed since the last healing."""
-        settled_since = (counter.settled_at_ms or -1) >= (counter.healed_at_ms or 0)
-        return counter.healed_revision == counter.revision and not settled_since
+        """Tell whether nothing was changed since the last healing, as far as can be known by now."""
+        healed_at_ms = counter.healed_at_ms or 0
+        settled_at_ms = counter.touched_at_ms + self._settings.settled_s * 1000
+        may_be_settled_since = (counter.settled_at_ms or -1) >= healed_at_ms or (
+            healed_at_ms < settled_at_ms <= self._clock()
+        )
+        return counter.healed_revision == counter.revision and not may_be_settled_since
 
     def _can_go_on(self, counter: Counter) -> bool:
         """Tell whether the healing of a counter in use can begin, or has waited for long enough since its cut."""
@@ -179,32 +166,51 @@ class Healer:
             return _looked(error.counter, recount, repair)
         return _looked(counter, await self._recounter.count(key, counter.slots))
 
-    async def reconcile(self, key: CounterKey, *, reset_eventual: bool = False) -> Diagnosis:
-        """Heal a counter, or repair it when it is damaged; see ``heal`` and ``repair``."""
+    async def reconcile(self, key: CounterKey, *, recount_eventual: bool = False) -> Diagnosis:
+        """Heal a counter, or repair it when it is damaged; and take a census of it when one is due.
+
+        Raises what ``heal``, ``repair`` and ``CensusTaker.advance`` do.
+
+        Args:
+            key: The counter.
+            recount_eventual: Take a census in any case.
+        """
         try:
-            return await self.heal(key, reset_eventual=reset_eventual)
+            return await self._reconcile(key, recount_eventual=recount_eventual)
         except CounterDamagedError as error:
             return await self.repair(error.counter)
 
-    async def heal(self, key: CounterKey, *, reset_eventual: bool = False) -> Diagnosis:
+    async def _reconcile(self, key: CounterKey, *, recount_eventual: bool) -> Diagnosis:
+        before = await self._read(key)
+        is_quiet = self.is_quiet(before)
+        try:
+            diagnosis = await self._heal(before)
+        except CounterBusyError:
+            # A counter that has to be healed in several steps goes through those of its census meanwhile.
+            if recount_eventual or self._census.is_due(before):
+                await self._census.advance(before, is_quiet=False)
+            raise
+        after = diagnosis.after
+        if isinstance(after, Counter) and (recount_eventual or self._census.is_due(after)):
+            await self._census.advance(after, is_quiet=is_quiet)
+            return msgspec.structs.replace(diagnosis, after=await self._read(key))
+        return diagnosis
+
+    async def heal(self, key: CounterKey) -> Diagnosis:
         """Set ``best_effort`` to the ledger's total, which makes a tightening counter strict.
 
         Raises what ``diagnose`` does, and more. For a strict counter in use it takes two calls: the first one makes a
         cut, and one that comes late enough recounts what was there before the cut.
-
-        ``eventual`` is set too when the counter has been untouched for long, or when the caller asks for it. Stream
-        records of entries that the recount saw are not settled after that, so nothing counts twice.
-
-        Args:
-            key: The counter.
-            reset_eventual: Set ``eventual`` although records may still be on their way.
 
         Raises:
             CounterBusyError: The counter is in use, so that a recount proves nothing yet; try again later.
             CounterDamagedError: A part of the counter cannot be read. It needs a repair.
             StoreError: The one write failed, or may have been applied unanswered. Trying again is safe.
         """
-        before = await self._read(key)
+        return await self._heal(await self._read(key))
+
+    async def _heal(self, before: Counter) -> Diagnosis:
+        key = before.key
         if self._is_touched_in_future(before.touched_at_ms):
             # No process did that, and it would never become quiet.
             await self._store.change_counter(
@@ -212,23 +218,18 @@ class Healer:
             )
             raise CounterBusyError(self._settings.heal_after_s)
         if not self.is_quiet(before):
-            if before.enforcement is Enforcement.STRICT and not reset_eventual:
+            if before.enforcement is Enforcement.STRICT:
                 return await self._heal_in_use(before)
             raise CounterBusyError(self.quiet_in_s(before))
-        counted_from_ms = self._counted_from_ms() if reset_eventual or self._is_settled(before) else None
         recount = await self._recounter.count(key, before.slots)
         healing = Healing(
             total=recount.total,
             revision=before.revision,
             at_ms=self._clock(),
-            counted_from_ms=counted_from_ms,
-            settled_at_ms=before.settled_at_ms,
             tightened_version=before.terms_version if before.enforcement is Enforcement.TIGHTENING else None,
         )
         # Not repeated: after an unknown outcome the revision proves nothing. The next healing starts afresh.
-        after = self._applied(await self._store.heal_counter(key, healing))
-        if counted_from_ms is None:
-            after = after.with_exact_of(before)
+        after = self._applied(await self._store.heal_counter(key, healing)).with_exact_of(before)
         self._tell("counter.healed", before, recount)
         return _healed(before, recount, after)
 
@@ -270,9 +271,10 @@ class Healer:
     async def repair(self, damaged: DamagedCounter) -> Diagnosis:
         """Put a counter that can be read in the place of a damaged one.
 
-        Both counts become the ledger's total, as by a healing that resets ``eventual``. A limit that cannot be read
-        becomes 0, so that nothing is let in until somebody sets it. Enforcement that cannot be read, or is tightening,
-        becomes strict. Lost slots become the least number with which every entry is in its own slot.
+        Both counts become the ledger's total, and a census begins, as ``eventual`` may not be that when all records of
+        the stream have come. A limit that cannot be read becomes 0, so that nothing is let in until somebody sets it.
+        Enforcement that cannot be read, or is tightening, becomes strict. Lost slots become the least number with which
+        every entry is in its own slot.
 
         Raises:
             CounterBusyError: The counter is in use, or nobody can tell, or it was changed meanwhile; try again later.
@@ -293,6 +295,9 @@ class Healer:
         if not await self._store.repair_counter(damaged, after):
             raise CounterBusyError(self._settings.heal_after_s)
         self._tell("counter.repaired", damaged, recount, unreadable=damaged.unreadable, limit=after.limit)
+        # Records may be on their way that the recount has seen. A sweep goes on with what has to wait.
+        with suppress(CounterBusyError):
+            await self._census.advance(after, is_quiet=True)
         return _healed(damaged, recount, after, repair=after)
 
     def _repairable_in_s(self, counter: Counter) -> float:
@@ -303,11 +308,10 @@ class Healer:
         return max(self.quiet_in_s(counter), self._settings.heal_after_s - self._untouched_ms(counter) / 1000)
 
     async def _plan_repair(self, damaged: DamagedCounter) -> tuple[Recount, Counter]:
-        counted_from_ms = self._counted_from_ms()
         recount = await self._recounter.count(damaged.key, damaged.slots)
         if recount.slots is None:
             raise CounterDamagedError(damaged, _NO_SLOTS)
-        return recount, repaired(damaged, recount.total, recount.slots, counted_from_ms, self._clock())
+        return recount, repaired(damaged, recount.total, recount.slots, self._clock())
 
     def _tell(self, event: str, before: Counter | DamagedCounter, recount: Recount, **more: object) -> None:
         fields = {
@@ -326,13 +330,6 @@ class Healer:
     def _is_touched_in_future(self, touched_at_ms: int) -> bool:
         """Tell whether the time of the last touch is further ahead than clocks may differ. Then a person wrote it."""
         return touched_at_ms - self._clock() > self._settings.heal_after_s * 1000
-
-    def _is_settled(self, counter: Counter) -> bool:
-        return self._untouched_ms(counter) >= self._settings.settled_s * 1000
-
-    def _counted_from_ms(self) -> int:
-        """Return a time in the quiet before the recount. The recount saw everything older, and nothing newer."""
-        return self._clock() - _FENCE_BEFORE_MS
 
     async def _read(self, key: CounterKey) -> Counter:
         check_id("account_id", key.account_id)

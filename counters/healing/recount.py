@@ -1,7 +1,7 @@
 """Recounts: add up a ledger, page by page (``docs/design/engine.md``, section 7)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from random import Random
 from typing import Final
@@ -75,10 +75,20 @@ class Recounter:
         return Recount(total=found.total, unreadable=found.unreadable, slots=min(found.slots, default=None))
 
     async def _add_slot(self, found: _Found, key: CounterKey, slot: int) -> None:
+        async for entries in self.read(key, slot):
+            found.add(slot, entries)
+
+    async def read(self, key: CounterKey, slot: int) -> AsyncIterator[list[Entry]]:
+        """Yield the entries of one slot in parts, none of them empty, in the order of their ids.
+
+        Raises:
+            OverloadedError: The store did not answer in time.
+        """
         more = True
         after: str | None = None
         while more:
             read = partial(self._store.list_entries, key, slot, _PAGE, after)
             entries, more = await repeat(read, asyncio.get_running_loop().time() + self._deadline_s, self._random)
-            found.add(slot, entries)
+            if entries:
+                yield entries
             after = entries[-1].id if entries else None

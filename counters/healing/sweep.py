@@ -213,7 +213,7 @@ class Sweeper:
             async with gate:
                 if isinstance(counter, DamagedCounter):
                     return await self._healer.repair(counter)
-                return await self._healer.heal(counter.key)
+                return await self._healer.reconcile(counter.key)
 
         outcomes = await asyncio.gather(*map(heal, sick), return_exceptions=True)
         for counter, outcome in zip(sick, outcomes, strict=True):

@@ -10,6 +10,7 @@ from counters.errors import CounterDamagedError, StoreRejectedError
 from counters.keys import CounterKey, Ledger, page_id_of
 from counters.model import (
     Account,
+    Census,
     Change,
     Changed,
     Counter,
@@ -22,7 +23,7 @@ from counters.model import (
     Refused,
     TermsChange,
 )
-from counters.settlement import Mark, Settled, Settlement, Unsettled
+from counters.settlement import Censuses, Mark, Settled, Settlement, Unsettled
 
 
 class MemoryStore:
@@ -41,6 +42,7 @@ class MemoryStore:
         self._marks: dict[CounterKey, dict[str, Mark]] = {}
         self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
         self._nonces: dict[tuple[CounterKey, str], str | None] = {}
+        self._asked: dict[tuple[CounterKey, str], int] = {}
         self._turns: dict[str, tuple[str, int]] = {}
 
     async def ping(self) -> None:
@@ -140,13 +142,10 @@ class MemoryStore:
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
         """See ``Store``."""
         counter = self._find(key)
-        is_of_both = healing.counted_from_ms is not None
         if counter is None or counter.revision != healing.revision:
-            return Refused(counter) if is_of_both else _refused(counter)
-        if healing.counted_from_ms is not None and counter.settled_at_ms != healing.settled_at_ms:
-            return Refused(counter)
+            return _refused(counter)
         if healing.tightened_version is not None and counter.terms_version != healing.tightened_version:
-            return Refused(counter) if is_of_both else _refused(counter)
+            return _refused(counter)
         healed = msgspec.structs.replace(
             counter,
             best_effort=healing.total,
@@ -158,12 +157,10 @@ class MemoryStore:
             healed_epoch=counter.epoch + 1,
             cut=None,
         )
-        if healing.counted_from_ms is not None:
-            healed = msgspec.structs.replace(healed, eventual=healing.total, counted_from_ms=healing.counted_from_ms)
         if healing.tightened_version is not None:
             healed = msgspec.structs.replace(healed, enforcement=Enforcement.STRICT)
         self._counters[key] = healed
-        return Changed(healed if is_of_both else _written(healed))
+        return Changed(_written(healed))
 
     async def cut_counter(self, key: CounterKey, epoch: int) -> Changed | Refused:
         """See ``Store``."""
@@ -206,6 +203,44 @@ class MemoryStore:
             cut=None,
         )
         return Changed(_written(healed))
+
+    async def change_census(self, key: CounterKey, seen: Census | None, census: Census) -> bool:
+        """See ``Store``."""
+        counter = self._find(key)
+        if counter is None or _steps(counter.census) != _steps(seen) or (counter.last_census or 0) >= census.line:
+            return False
+        if counter.census is not None and counter.census.line == census.line:
+            answered = counter.census
+            census = msgspec.structs.replace(census, total=answered.total, answers=answered.answers)
+        self._counters[key] = msgspec.structs.replace(counter, census=census)
+        return True
+
+    async def raise_revision(self, key: CounterKey, line: int, revision: int | None) -> Changed | Refused:
+        """See ``Store``."""
+        counter = self._find(key)
+        if counter is None or counter.revision > line or revision not in {None, counter.revision}:
+            return _refused(counter)
+        self._counters[key] = risen = msgspec.structs.replace(counter, revision=line + 1, epoch=counter.epoch + 1)
+        return Changed(_written(risen))
+
+    async def ask_page(self, ledger: Ledger, page_id: str, line: int) -> bool:
+        """See ``Store``."""
+        key = (ledger.counter, page_id)
+        if key not in self._nonces or self._asked.get(key, 0) > line:
+            return False
+        self._asked[key] = line
+        return True
+
+    async def end_census(self, key: CounterKey, line: int, at_ms: int) -> bool:
+        """See ``Store`` and ``SettlementStore``."""
+        counter = self._find(key)
+        census = None if counter is None else counter.census
+        if counter is None or census is None or census.line != line or not census.is_answered:
+            return False
+        self._counters[key] = msgspec.structs.replace(
+            counter, eventual=census.total, census=None, last_census=line, last_census_at_ms=at_ms
+        )
+        return True
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""
@@ -253,6 +288,7 @@ class MemoryStore:
             found = [entry_id for entry_id in slot if page_id_of(entry_id) == page_id]
             return LedgerPage(entries=tuple(slot[entry_id] for entry_id in sorted(found)), nonce=self._nonces.get(key))
         self._nonces[key] = entries[0].nonce
+        self._asked.pop(key, None)
         slot.update({entry.id: entry for entry in entries})
         return None
 
@@ -310,15 +346,18 @@ class MemoryStore:
             return Unsettled(None, is_damaged=True)
         mark = marks.get(settlement.shard)
         counter = self._counters[key]
-        if mark is not None and mark.sequence >= settlement.first:
-            return Unsettled(dict(marks), counter.counted_from_ms)
-        if counter.counted_from_ms is not None and counter.counted_from_ms > settlement.oldest_ms:
-            return Unsettled(dict(marks), counter.counted_from_ms)
+        census = counter.census
+        censuses = Censuses(None if census is None else census.line, counter.last_census)
+        if (mark is not None and mark.sequence >= settlement.first) or censuses != settlement.censuses:
+            return Unsettled(dict(marks), censuses)
         marks[settlement.shard] = Mark(settlement.last, settlement.at_ms)
+        if census is not None:
+            total, answers = census.total + settlement.census_delta, census.answers + settlement.census_answers
+            census = msgspec.structs.replace(census, total=total, answers=answers)
         self._counters[key] = msgspec.structs.replace(
-            counter, eventual=counter.eventual + settlement.delta, settled_at_ms=settlement.at_ms
+            counter, eventual=counter.eventual + settlement.delta, settled_at_ms=settlement.at_ms, census=census
         )
-        return Settled(dict(marks))
+        return Settled(dict(marks), is_answered=census is not None and census.is_answered)
 
     async def prune_marks(self, key: CounterKey, shards: Sequence[str], older_than_ms: int) -> None:
         """See ``SettlementStore``."""
@@ -339,6 +378,11 @@ class MemoryStore:
 
     def _slot(self, ledger: Ledger, entry_id: str) -> dict[str, Entry]:
         return self._ledgers.setdefault((ledger.counter, ledger.slot_of(entry_id)), {})
+
+
+def _steps(census: Census | None) -> tuple[int | None, ...] | None:
+    """Return how far a census has come, without what was answered."""
+    return None if census is None else (census.line, census.seen_at_ms, census.asked_at_ms, census.pages)
 
 
 def _written(counter: Counter) -> Counter:

@@ -24,6 +24,7 @@ from counters.damage import DamagedCounter
 from counters.keys import CounterKey, Ledger
 from counters.model import (
     Account,
+    Census,
     Change,
     Changed,
     Counter,
@@ -105,9 +106,8 @@ class Store(Protocol):
     async def heal_counter(self, key: CounterKey, healing: Healing) -> Changed | Refused:
         """Set ``best_effort`` to the recounted total and end a cut, one epoch and one revision on.
 
-        Refused when the counter does not exist or its revision is not the one given; when ``eventual`` is set too, also
-        refused unless the counter was last settled at the given time. A tightening counter becomes strict when its
-        version is given, and the healing is refused when it has another one.
+        Refused when the counter does not exist or its revision is not the one given. A tightening counter becomes
+        strict when its version is given, and the healing is refused when it has another one.
         """
 
     async def cut_counter(self, key: CounterKey, epoch: int) -> Changed | Refused:
@@ -124,6 +124,33 @@ class Store(Protocol):
 
         One epoch and one revision on. Refused when the counter does not exist or is not strict, when its epoch is not
         the one given, or what it has of before the cut is not the amount given.
+        """
+
+    async def change_census(self, key: CounterKey, seen: Census | None, census: Census) -> bool:
+        """Note how far a census has come, or begin one in the place of what was seen; return whether this did it.
+
+        Refused unless the census under way is the one that was seen, as far along; None: there is none. Refused also
+        when one with this line or a later one has ended, as this is a late try then. What was answered does not matter,
+        and stays; a census with another line has no answers yet.
+        """
+
+    async def raise_revision(self, key: CounterKey, line: int, revision: int | None) -> Changed | Refused:
+        """Raise the counter's revision to the one after the line of a census, one epoch on.
+
+        Refused when the counter does not exist or is past the line; when a revision is given, also unless the counter's
+        is that one.
+        """
+
+    async def ask_page(self, ledger: Ledger, page_id: str, line: int) -> bool:
+        """Let a page tell the stream what it holds, for the census of this line; return whether it did.
+
+        Repeating does no harm. A page that is not there, or was asked by a later census, does not.
+        """
+
+    async def end_census(self, key: CounterKey, line: int, at_ms: int) -> bool:
+        """Set ``eventual`` to what the census of this line found, at this time; return whether this did it.
+
+        Refused unless that census is under way, and all pages that it asked have answered.
         """
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:

@@ -7,7 +7,9 @@ import msgspec
 
 from counters import keys
 from counters.keys import CounterKey, PrimaryKey
+from counters.model import Census
 from counters.settlement import Mark
+from counters.stores.dynamodb.items import exact_item
 from counters.stores.memory import MemoryStore
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
@@ -30,6 +32,8 @@ class RawCounter(NamedTuple):
     best_effort: int
     settled_at_ms: int | None
     marks: Mapping[str, Mark]
+    census: Census | None = None
+    last_census: int | None = None
 
 
 class SettlementBackend(Protocol):
@@ -37,8 +41,10 @@ class SettlementBackend(Protocol):
 
     store: "SettlementStore"
 
-    def add_counter(self, eventual: int, marks: Mapping[str, Mark], counted_from_ms: int | None = None) -> CounterKey:
-        """Store a counter that was never settled, but for these marks and this recount, and return its new key."""
+    def add_counter(
+        self, eventual: int, marks: Mapping[str, Mark], *, census: Census | None = None, last_census: int | None = None
+    ) -> CounterKey:
+        """Store a counter that was never settled, but for these marks and censuses, and return its new key."""
 
     def read_counter(self, key: CounterKey) -> RawCounter | None:
         """Return what is stored."""
@@ -51,10 +57,12 @@ class MemoryBackend:
         self._memory = MemoryStore()
         self.store: SettlementStore = self._memory
 
-    def add_counter(self, eventual: int, marks: Mapping[str, Mark], counted_from_ms: int | None = None) -> CounterKey:
+    def add_counter(
+        self, eventual: int, marks: Mapping[str, Mark], *, census: Census | None = None, last_census: int | None = None
+    ) -> CounterKey:
         """See ``SettlementBackend``."""
         counter = msgspec.structs.replace(
-            factories.counter(), best_effort=BEST_EFFORT, eventual=eventual, counted_from_ms=counted_from_ms
+            factories.counter(), best_effort=BEST_EFFORT, eventual=eventual, census=census, last_census=last_census
         )
         self._memory._counters[counter.key] = counter
         self._memory._marks[counter.key] = dict(marks)
@@ -66,7 +74,12 @@ class MemoryBackend:
         if counter is None:
             return None
         return RawCounter(
-            counter.eventual, counter.best_effort, counter.settled_at_ms, dict(self._memory._marks[counter.key])
+            counter.eventual,
+            counter.best_effort,
+            counter.settled_at_ms,
+            dict(self._memory._marks[counter.key]),
+            counter.census,
+            counter.last_census,
         )
 
 
@@ -78,10 +91,13 @@ class DynamoBackend:
         self._table_name = create_table(client.meta.endpoint_url)
         self.store: SettlementStore = Boto3SettlementStore(client, self._table_name)
 
-    def add_counter(self, eventual: int, marks: Mapping[str, Mark], counted_from_ms: int | None = None) -> CounterKey:
+    def add_counter(
+        self, eventual: int, marks: Mapping[str, Mark], *, census: Census | None = None, last_census: int | None = None
+    ) -> CounterKey:
         """See ``SettlementBackend``."""
-        counter = factories.counter()
-        fence = {} if counted_from_ms is None else {keys.COUNTED_FROM: _number(counted_from_ms)}
+        counter = msgspec.structs.replace(
+            factories.counter(), eventual=eventual, census=census, last_census=last_census
+        )
         self._client.put_item(
             TableName=self._table_name,
             Item={**_key_item(keys.counter_key(counter.key)), keys.BEST_EFFORT: _number(BEST_EFFORT)},
@@ -89,9 +105,7 @@ class DynamoBackend:
         self._client.put_item(
             TableName=self._table_name,
             Item={
-                **_key_item(keys.exact_key(counter.key)),
-                **fence,
-                keys.EVENTUAL: _number(eventual),
+                **exact_item(counter),
                 keys.MARKS: {
                     "M": {
                         shard: {
@@ -117,6 +131,8 @@ class DynamoBackend:
                 shard: Mark(_whole(mark["M"][keys.MARK_SEQUENCE]), int(mark["M"][keys.MARK_AT]["N"]))
                 for shard, mark in item[keys.MARKS]["M"].items()
             },
+            _read_census(item),
+            int(item[keys.LAST_CENSUS]["N"]) if keys.LAST_CENSUS in item else None,
         )
 
     def _get(self, key: PrimaryKey) -> "Mapping[str, AttributeValueTypeDef] | None":
@@ -126,6 +142,14 @@ class DynamoBackend:
 
 def _key_item(key: PrimaryKey) -> "dict[str, AttributeValueTypeDef]":
     return {keys.PK: {"S": key.pk}, keys.SK: {"S": key.sk}}
+
+
+def _read_census(item: "Mapping[str, AttributeValueTypeDef]") -> Census | None:
+    if keys.CENSUS not in item:
+        return None
+    pages = int(item[keys.CENSUS_PAGES]["N"]) if keys.CENSUS_PAGES in item else None
+    total, answers = (int(item[attribute]["N"]) for attribute in (keys.CENSUS_TOTAL, keys.CENSUS_ANSWERS))
+    return Census(line=int(item[keys.CENSUS]["N"]), pages=pages, total=total, answers=answers)
 
 
 def _number(value: int) -> "AttributeValueTypeDef":

@@ -35,7 +35,7 @@ async def read_damaged(store: Store, key: CounterKey) -> DamagedCounter:
 
 
 def mended(damaged: DamagedCounter) -> Counter:
-    return repaired(damaged, total=7, slots=1, counted_from_ms=factories.NOW_MS, at_ms=factories.NOW_MS + 1)
+    return repaired(damaged, total=7, slots=1, at_ms=factories.NOW_MS + 1)
 
 
 class DamageContract:

@@ -7,7 +7,7 @@ import pytest
 
 from counters import keys
 from counters.keys import CounterKey
-from counters.settlement import EntryChange, Mark, RecordTotals, Settled, Settlement, Unsettled, settle_batch
+from counters.settlement import Mark, RecordTotals, Settled, Settlement, Unsettled, settle_batch
 from counters.stores.dynamodb.items import counter_item, exact_item, key_item
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
@@ -16,7 +16,7 @@ from tests.support.factories import NOW_MS
 from tests.support.hands import Damage, DynamoHand
 
 SHARD = "1414576573621-f55eea83"
-SETTLEMENT = Settlement(SHARD, first=5, last=6, delta=2, oldest_ms=NOW_MS, at_ms=NOW_MS)
+SETTLEMENT = Settlement(SHARD, first=5, last=6, delta=2, at_ms=NOW_MS)
 DAMAGED = Unsettled(None, is_damaged=True)
 CANNOT_BE_SETTLED = [
     Damage("eventual", {"S": "3"}),
@@ -28,7 +28,8 @@ CANNOT_BE_SETTLED = [
     Damage("marks", {"M": {SHARD: {"M": {"s": {"S": "x"}, "t": {"N": "1"}}}}}),
     # Text without its leading zeros is above every sequence number.
     Damage("marks", {"M": {SHARD: {"M": {"s": {"S": "5"}, "t": {"N": "1"}}}}}),
-    Damage("counted_from", {"S": "now"}),
+    Damage("census", {"S": "now"}),
+    Damage("last_census", {"S": "now"}),
 ]
 CAN_BE_SETTLED = [
     Damage("best_effort", {"S": "x"}),
@@ -89,7 +90,7 @@ async def test_what_settling_does_not_need_does_not_keep_it(table: TableWithDama
 async def test_a_batch_settles_all_others(table: TableWithDamage) -> None:
     damaged, sound = table.add_counter(), table.add_counter()
     table.hand.set_counter(damaged, "marks", {"L": []})
-    changes = [EntryChange(key, number, 1, NOW_MS) for number, key in enumerate((damaged, sound, damaged), start=1)]
+    changes = [factories.page_change(key, number, 1) for number, key in enumerate((damaged, sound, damaged), start=1)]
     tally = await settle_batch(table.store, SHARD, changes, NOW_MS)
     assert (tally.counters, tally.damaged) == (2, (damaged,))
     assert tally.records == RecordTotals(settled=1, delta=1, damaged=2)

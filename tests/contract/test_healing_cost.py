@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from counters.healing.healer import Healer, HealingSettings
+from counters.healing.healer import Healer
+from counters.healing.settings import HealingSettings
 from counters.healing.sweep import Sweeper, SweepSettings
 from counters.keys import SERVICES, CounterKey, Ledger, id_at
 from counters.model import Entry

@@ -9,10 +9,12 @@ import pytest
 from moto import mock_aws
 
 from counters.keys import CounterKey
+from counters.model import Census
 from counters.settlement import (
     PRUNED_MAX,
-    EntryChange,
+    Censuses,
     Mark,
+    PageChange,
     RecordTotals,
     Settled,
     Settlement,
@@ -26,7 +28,7 @@ from tests.contract.settlement_backends import (
     RawCounter,
     SettlementBackend,
 )
-from tests.support.factories import NOW_MS
+from tests.support.factories import NOW_MS, answer, page_change
 
 SHARD = "1414576573621-f55eea83"
 OTHER_SHARD = "1414576999999-0badcafe"
@@ -36,8 +38,8 @@ FIRSTS = [2, 10**20 + 1, 10**21 + 1, LONGEST, 10**37 - 1, 10**37, 10**37 + 1, 10
 """Sequence numbers of 1 to 64 digits; so many that every way to store one, and each edge between two, is among them."""
 
 
-def settlement(first: int, last: int, delta: int = 1, shard: str = SHARD, oldest_ms: int = NOW_MS - 1000) -> Settlement:
-    return Settlement(shard=shard, first=first, last=last, delta=delta, oldest_ms=oldest_ms, at_ms=NOW_MS)
+def settlement(first: int, last: int, delta: int = 1, shard: str = SHARD) -> Settlement:
+    return Settlement(shard=shard, first=first, last=last, delta=delta, at_ms=NOW_MS)
 
 
 def read(backend: SettlementBackend, key: CounterKey) -> RawCounter:
@@ -125,39 +127,64 @@ class SettlementStoreContract:
         await backend.store.prune_marks(key, [shard], NOW_MS + 1)
         assert read(backend, key).marks == {}
 
-    async def test_records_older_than_the_recount_are_refused_and_change_nothing(
-        self, backend: SettlementBackend
+    @pytest.mark.parametrize("known", [Censuses(), Censuses(7), Censuses(8, 6), Censuses(7, 5), Censuses(None, 6)])
+    async def test_settlement_by_other_censuses_is_refused_and_changes_nothing(
+        self, backend: SettlementBackend, known: Censuses
     ) -> None:
         marks = {SHARD: Mark(9, 7)}
-        key = backend.add_counter(3, marks, counted_from_ms=NOW_MS - 5000)
+        key = backend.add_counter(3, marks, census=Census(line=7), last_census=6)
+        before = read(backend, key)
 
-        answer = await backend.store.settle(key, settlement(10, 12, oldest_ms=NOW_MS - 5001))
+        answer = await backend.store.settle(key, settlement(10, 12)._replace(censuses=known))
 
-        assert answer == Unsettled(marks, NOW_MS - 5000)
-        assert read(backend, key) == RawCounter(3, BEST_EFFORT, None, marks)
+        assert answer == Unsettled(marks, Censuses(7, 6))
+        assert read(backend, key) == before
 
-    @pytest.mark.parametrize("newer_ms", [0, 1, 1000])
-    async def test_records_from_the_recount_on_are_settled(self, backend: SettlementBackend, newer_ms: int) -> None:
-        key = backend.add_counter(3, {}, counted_from_ms=NOW_MS - 5000)
+    async def test_settlement_counts_for_the_census_under_way(self, backend: SettlementBackend) -> None:
+        key = backend.add_counter(3, {}, census=Census(line=7, total=100, answers=1))
+        by_census = settlement(10, 12, delta=2)._replace(censuses=Censuses(7), census_delta=-30, census_answers=4)
 
-        answer = await backend.store.settle(key, settlement(10, 12, delta=2, oldest_ms=NOW_MS - 5000 + newer_ms))
+        assert await backend.store.settle(key, by_census) == Settled({SHARD: Mark(12, NOW_MS)})
 
-        assert answer == Settled({SHARD: Mark(12, NOW_MS)})
-        assert read(backend, key).eventual == 5
+        counter = read(backend, key)
+        assert (counter.eventual, counter.census) == (5, Census(line=7, total=70, answers=5))
 
-    async def test_mark_refuses_also_what_is_newer_than_the_recount(self, backend: SettlementBackend) -> None:
-        marks = {SHARD: Mark(10, 7)}
-        key = backend.add_counter(3, marks, counted_from_ms=NOW_MS - 5000)
-        assert await backend.store.settle(key, settlement(10, 12)) == Unsettled(marks, NOW_MS - 5000)
+    @pytest.mark.parametrize(("pages", "is_answered"), [(None, False), (1, False), (2, True), (3, False)])
+    async def test_settlement_tells_when_all_pages_have_answered(
+        self, backend: SettlementBackend, pages: int | None, *, is_answered: bool
+    ) -> None:
+        key = backend.add_counter(3, {}, census=Census(line=7, pages=pages, answers=1))
+        by_census = settlement(10, 12)._replace(censuses=Censuses(7), census_answers=1)
+        assert await backend.store.settle(key, by_census) == Settled({SHARD: Mark(12, NOW_MS)}, is_answered)
 
-    async def test_batch_across_a_recount_is_settled_from_there_on(self, backend: SettlementBackend) -> None:
-        key = backend.add_counter(3, {}, counted_from_ms=NOW_MS - 5000)
-        batch = [EntryChange(key, number, 10**number, NOW_MS - 6000 + number * 500) for number in range(4)]
+    async def test_census_ends_once_with_all_answers(self, backend: SettlementBackend) -> None:
+        key = backend.add_counter(3, {}, census=Census(line=7, pages=2, total=40, answers=2), last_census=6)
+
+        assert not await backend.store.end_census(key, 8, NOW_MS)
+        assert await backend.store.end_census(key, 7, NOW_MS)
+        assert not await backend.store.end_census(key, 7, NOW_MS)
+
+        counter = read(backend, key)
+        assert (counter.eventual, counter.census, counter.last_census) == (40, None, 7)
+
+    @pytest.mark.parametrize(("pages", "answers"), [(None, 0), (2, 1), (2, 3)])
+    async def test_census_with_other_answers_does_not_end(
+        self, backend: SettlementBackend, pages: int | None, answers: int
+    ) -> None:
+        key = backend.add_counter(3, {}, census=Census(line=7, pages=pages, total=40, answers=answers))
+        before = read(backend, key)
+        assert not await backend.store.end_census(key, 7, NOW_MS)
+        assert read(backend, key) == before
+
+    async def test_batch_over_a_census_counts_by_its_rules(self, backend: SettlementBackend) -> None:
+        key = backend.add_counter(50, {}, census=Census(line=7, pages=1))
+        batch = [page_change(key, 1, 9), answer(key, 2, 5, line=7), PageChange(key, 3, 0, 2, revision=8)]
 
         tally = await settle_batch(backend.store, SHARD, batch, NOW_MS)
 
-        assert tally.records == RecordTotals(settled=2, delta=1100, skipped=2)
-        assert read(backend, key) == RawCounter(1103, BEST_EFFORT, NOW_MS, {SHARD: Mark(3, NOW_MS)})
+        assert tally.records == RecordTotals(settled=3, delta=11)
+        assert tally.counted == (key,)
+        assert (read(backend, key).eventual, read(backend, key).last_census) == (7, 7)
 
     async def test_counter_that_does_not_exist_is_reported_and_not_made(self, backend: SettlementBackend) -> None:
         key = CounterKey("nobody", "services")

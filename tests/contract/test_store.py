@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from counters.errors import StoreRejectedError
-from counters.keys import PLACE_MAX, SERVICES, CounterKey, Ledger, slot_of
-from counters.model import Changed, Counter, Cut, CutHealing, Enforcement, Entry, LedgerPage, Refused
-from counters.settlement import Mark, Settled, Settlement, SettlementStore, Unsettled
+from counters.keys import PLACE_MAX, SERVICES, CounterKey, Ledger, page_id_of, slot_of
+from counters.model import Census, Changed, Counter, Cut, CutHealing, Enforcement, Entry, LedgerPage, Refused
+from counters.settlement import Censuses, Mark, Settled, Settlement, SettlementStore
 from counters.stores.dynamodb import open_store
 from counters.stores.memory import MemoryStore
 from counters.stores.port import Store
@@ -402,35 +402,12 @@ class HealContract:
         assert outcome == Changed(healed)
         assert await read(store, key) == healed
 
-    async def test_healing_with_a_fence_sets_the_exact_counter_too(
-        self, store: Store, make_counter: MakeCounter
-    ) -> None:
-        key = await make_counter(limit=10, best_effort=8)
-        counted_from_ms = factories.NOW_MS - 7500
-
-        outcome = await store.heal_counter(key, factories.healing(5, revision=0, counted_from_ms=counted_from_ms))
-
-        assert isinstance(outcome, Changed)
-        healed = outcome.counter
-        assert (healed.best_effort, healed.eventual, healed.counted_from_ms) == (5, 5, counted_from_ms)
-        assert await read(store, key) == healed
-
-    async def test_healing_without_a_fence_keeps_the_one_from_before(
-        self, store: Store, make_counter: MakeCounter
-    ) -> None:
-        key = await make_counter(limit=10, best_effort=8)
-        await store.heal_counter(key, factories.healing(5, revision=0, counted_from_ms=factories.NOW_MS))
-        await store.heal_counter(key, factories.healing(4, revision=1))
-        healed = await read(store, key)
-        assert (healed.best_effort, healed.eventual, healed.counted_from_ms) == (4, 5, factories.NOW_MS)
-        assert (healed.epoch, healed.revision, healed.healed_revision) == (2, 2, 2)
-
     async def test_total_may_be_zero_or_past_the_limit(self, store: Store, make_counter: MakeCounter) -> None:
         key = await make_counter(limit=3, best_effort=1)
         for revision, total in enumerate([0, 9]):
-            await store.heal_counter(key, factories.healing(total, revision=revision, counted_from_ms=0))
+            await store.heal_counter(key, factories.healing(total, revision=revision))
             healed = await read(store, key)
-            assert (healed.best_effort, healed.eventual, healed.limit) == (total, total, 3)
+            assert (healed.best_effort, healed.eventual, healed.limit) == (total, 0, 3)
 
     @pytest.mark.parametrize("revision", [0, 2])
     async def test_healing_from_another_revision_is_refused_and_changes_nothing(
@@ -439,43 +416,8 @@ class HealContract:
         key = await make_counter(limit=10)
         await store.change_counter(key, factories.reserve(8, limit=10))
         before = await read(store, key)
-        for counted_from_ms in (None, factories.NOW_MS):
-            healing = factories.healing(5, revision=revision, counted_from_ms=counted_from_ms)
-            assert await store.heal_counter(key, healing) == Refused(before)
+        assert await store.heal_counter(key, factories.healing(5, revision=revision)) == Refused(before)
         assert await read(store, key) == before
-
-    async def test_settling_goes_on_behind_the_healed_counter_s_marks_and_fence(
-        self, store: Store, settler: SettlementStore, make_counter: MakeCounter
-    ) -> None:
-        """Two stores write one item: what one writes, the other has to read."""
-        key = await make_counter(limit=10, best_effort=8)
-        fence_ms = factories.NOW_MS
-        old = Settlement("shard", first=1, last=5, delta=5, oldest_ms=fence_ms - 1000, at_ms=fence_ms)
-        await settler.settle(key, old)
-
-        await store.heal_counter(key, factories.healing(5, revision=0))
-        assert await settler.settle(key, old) == Unsettled({"shard": Mark(5, fence_ms)})
-
-        fenced = factories.healing(5, revision=1, counted_from_ms=fence_ms, settled_at_ms=fence_ms)
-        assert isinstance(await store.heal_counter(key, fenced), Changed)
-        late = old._replace(first=6, last=7, delta=2)
-        assert await settler.settle(key, late) == Unsettled({"shard": Mark(5, fence_ms)}, fence_ms)
-        new = late._replace(oldest_ms=fence_ms)
-        assert await settler.settle(key, new) == Settled({"shard": Mark(7, fence_ms)})
-        assert (await read(store, key)).eventual == 7
-
-    @pytest.mark.parametrize("settled_at_ms", [None, factories.NOW_MS - 1])
-    async def test_a_fence_is_refused_when_something_was_settled_during_the_recount(
-        self, store: Store, settler: SettlementStore, make_counter: MakeCounter, settled_at_ms: int | None
-    ) -> None:
-        key = await make_counter(limit=10, best_effort=8)
-        now_ms = factories.NOW_MS
-        await settler.settle(key, Settlement("shard", first=1, last=1, delta=-1, oldest_ms=now_ms, at_ms=now_ms))
-        before = await read(store, key)
-        fenced = factories.healing(5, revision=0, counted_from_ms=now_ms, settled_at_ms=settled_at_ms)
-        assert await store.heal_counter(key, fenced) == Refused(before)
-        unfenced = factories.healing(5, revision=0, settled_at_ms=settled_at_ms)
-        assert isinstance(await store.heal_counter(key, unfenced), Changed)
 
     async def test_of_two_healers_one_heals(self, store: Store, make_counter: MakeCounter) -> None:
         key = await make_counter(limit=10, best_effort=8)
@@ -486,8 +428,125 @@ class HealContract:
     async def test_healing_an_unknown_counter_is_refused_and_makes_none(self, store: Store) -> None:
         key = factories.counter_key()
         assert await store.heal_counter(key, factories.healing(0, revision=0)) == Refused(None)
-        assert await store.heal_counter(key, factories.healing(0, revision=0, counted_from_ms=1)) == Refused(None)
         assert await store.read_counter(key) is None
+
+
+class CensusContract:
+    """Recounting ``eventual`` through the stream: a line, a wait, and a question to each page."""
+
+    async def test_census_goes_from_step_to_step_and_keeps_what_was_answered(
+        self, store: Store, settler: SettlementStore, make_counter: MakeCounter
+    ) -> None:
+        """Two stores write one item: what one writes, the other has to read."""
+        key = await make_counter()
+        begun = Census(line=7)
+        assert await store.change_census(key, None, begun)
+        by_census = Settlement("shard", 1, 1, 2, NOW_MS, Censuses(7), census_delta=5, census_answers=1)
+        assert await settler.settle(key, by_census) == Settled({"shard": Mark(1, NOW_MS)})
+
+        answered = Census(line=7, total=5, answers=1)
+        assert (await read(store, key)).census == answered
+        steps: list[dict[str, int]] = [{"seen_at_ms": 1}, {"asked_at_ms": 2}, {"pages": 1}]
+        for step in steps:
+            begun, before = msgspec.structs.replace(begun, **step), begun
+            assert await store.change_census(key, before, begun)
+            answered = msgspec.structs.replace(answered, **step)
+            assert (await read(store, key)).census == answered
+
+        assert await store.end_census(key, 7, NOW_MS)
+        assert not await store.end_census(key, 7, NOW_MS)
+        counter = await read(store, key)
+        assert (counter.eventual, counter.census, counter.last_census) == (5, None, 7)
+        assert counter.last_census_at_ms == NOW_MS
+
+    async def test_step_from_another_one_is_refused_and_changes_nothing(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        now = Census(line=7, seen_at_ms=1, asked_at_ms=2)
+        await store.change_census(key, None, now)
+        others = [
+            None,
+            Census(line=7),
+            Census(line=6, seen_at_ms=1, asked_at_ms=2),
+            Census(line=7, seen_at_ms=2, asked_at_ms=2),
+            Census(line=7, seen_at_ms=1, asked_at_ms=3),
+            Census(line=7, seen_at_ms=1, asked_at_ms=2, pages=0),
+        ]
+        for other in others:
+            assert not await store.change_census(key, other, Census(line=9))
+            assert (await read(store, key)).census == now
+
+    async def test_of_many_who_take_a_step_one_does(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter()
+        await store.change_census(key, None, Census(line=7))
+        step = Census(line=7, asked_at_ms=1)
+        assert sum(await asyncio.gather(*(store.change_census(key, Census(line=7), step) for _ in range(8)))) == 1
+
+    async def test_new_census_in_the_place_of_a_lost_one_has_no_answers(
+        self, store: Store, settler: SettlementStore, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        lost = Census(line=7, seen_at_ms=1, asked_at_ms=2, pages=3)
+        await store.change_census(key, None, lost)
+        await settler.settle(key, Settlement("shard", 1, 1, 2, NOW_MS, Censuses(7), census_delta=5, census_answers=1))
+        assert await store.change_census(key, lost, Census(line=8))
+        assert (await read(store, key)).census == Census(line=8)
+
+    @pytest.mark.parametrize("line", [6, 7])
+    async def test_late_begin_of_a_census_is_refused_after_a_later_one(
+        self, store: Store, make_counter: MakeCounter, line: int
+    ) -> None:
+        key = await make_counter()
+        await store.change_census(key, None, Census(line=7, pages=0))
+        await store.end_census(key, 7, NOW_MS)
+        assert not await store.change_census(key, None, Census(line=line))
+        assert (await read(store, key)).census is None
+        assert await store.change_census(key, None, Census(line=8))
+
+    async def test_census_of_an_unknown_counter_is_refused_and_makes_none(self, store: Store) -> None:
+        key = factories.counter_key()
+        assert not await store.change_census(key, None, Census(line=7))
+        assert not await store.end_census(key, 7, NOW_MS)
+        assert await store.raise_revision(key, 7, None) == Refused(None)
+        assert await store.read_counter(key) is None
+
+    async def test_revision_is_raised_once(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter(best_effort=3)
+        before = await read(store, key)
+        risen = msgspec.structs.replace(before, revision=1001, epoch=before.epoch + 1)
+        assert await store.raise_revision(key, 1000, None) == Changed(risen)
+        assert await store.raise_revision(key, 1000, None) == Refused(risen)
+        assert await store.raise_revision(key, 999, None) == Refused(risen)
+        assert await read(store, key) == risen
+
+    async def test_revision_is_raised_from_the_one_that_was_seen(self, store: Store, make_counter: MakeCounter) -> None:
+        key = await make_counter()
+        before = await read(store, key)
+        assert await store.raise_revision(key, 1000, before.revision + 1) == Refused(before)
+        assert isinstance(await store.raise_revision(key, 1000, before.revision), Changed)
+
+    async def test_asked_page_keeps_its_entries_and_is_deleted_as_before(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        ledger = Ledger(key, 1)
+        entries = entries_of_one_page(2)
+        await put(store, ledger, entries)
+        page_id = page_id_of(entries[0].id)
+        for line in (7, 7, 8):
+            assert await store.ask_page(ledger, page_id, line)
+        assert not await store.ask_page(ledger, page_id, 7)
+        assert await store.read_entry(ledger, entries[0].id) == entries[0]
+        assert await store.delete_entries(ledger, entries, NOT_YET_EXPIRED_MS)
+
+    async def test_page_that_is_not_there_is_not_asked_and_not_made(
+        self, store: Store, make_counter: MakeCounter
+    ) -> None:
+        key = await make_counter()
+        entry = factories.entry()
+        assert not await store.ask_page(Ledger(key, 1), page_id_of(entry.id), 7)
+        assert await store.insert_page(Ledger(key, 1), [entry]) is None
 
 
 class CutContract:

@@ -93,9 +93,10 @@ def _describe_one(arg: object) -> str:  # noqa: PLR0911 - one line for each kind
         case Entry():
             return f"{arg.id} {arg.name}" + (f" of {arg.amount}" if arg.amount > 1 else "")
         case Healing():
-            return f"to {arg.total} if revision {arg.revision}" + (" eventual, too" if arg.counted_from_ms else "")
+            return f"to {arg.total} if revision {arg.revision}"
         case Settlement():
-            return f"{arg.delta:+} of {arg.shard}:{arg.first}-{arg.last}"
+            census = f", {arg.census_delta:+} for census {arg.censuses.line}" if arg.censuses.line else ""
+            return f"{arg.delta:+} of {arg.shard}:{arg.first}-{arg.last}{census}"
         case Counter() | Account() | None:
             return ""
         case list():

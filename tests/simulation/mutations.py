@@ -97,8 +97,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "settler skips nothing that was counted",
-        "counters.settlement:_is_counted",
-        (("return settled or recounted", "return False"),),
+        "counters.settlement:_CounterSettler.settle",
+        (("mark is None or change.sequence > mark.sequence", "True"),),
     ),
     Mutation(
         "limit off by one in the store's condition",
@@ -124,11 +124,6 @@ MUTATIONS: Final = (
         "healing does not start an epoch",
         "counters.stores.memory:MemoryStore.heal_counter",
         ((" epoch=counter.epoch + 1,", ""),),
-    ),
-    Mutation(
-        "reset of eventual leaves the fence where it was",
-        "counters.stores.memory:MemoryStore.heal_counter",
-        ((", counted_from_ms=healing.counted_from_ms)", ")"),),
     ),
     Mutation(
         "reservation of a doubtful write given back",
@@ -301,23 +296,73 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "mark dropped after 100 s",
-        "counters.settlement:_settle_counter",
-        (("at_ms - MARK_LIFETIME_MS", "at_ms - 100_000"),),
+        "counters.settlement:_CounterSettler.settle",
+        (("self._at_ms - MARK_LIFETIME_MS", "self._at_ms - 100_000"),),
     ),
     Mutation(
-        "fence at the recount",
-        "counters.healing.healer:Healer._counted_from_ms",
-        ((" - _FENCE_BEFORE_MS", ""),),
+        "census known to the settler only when its pages are asked",
+        "counters.settlement:PageChange.delta_of_census",
+        (("if self.revision > line or self.asked_before >= line", "if self.asked_before >= line"),),
     ),
     Mutation(
-        "fence compared with the newest record of a batch",
-        "counters.settlement:_sum",
-        (("oldest_ms=min(", "oldest_ms=max("),),
+        "census asks without a wait",
+        "counters.healing.census:CensusTaker._wait",
+        (("left_s > 0 and not is_all_there", "False"),),
     ),
     Mutation(
-        "reset although something was settled meanwhile",
-        "counters.stores.memory:MemoryStore.heal_counter",
-        (("counter.settled_at_ms != healing.settled_at_ms", "False"),),
+        "census waits from its first step on",
+        "counters.healing.census:CensusTaker.advance",
+        (("Census(line=line))", "Census(line=line, seen_at_ms=self._clock()))"),),
+    ),
+    Mutation(
+        "census of a quiet counter whatever was reserved meanwhile",
+        "counters.stores.memory:MemoryStore.raise_revision",
+        (("or revision not in {None, counter.revision}", ""),),
+    ),
+    Mutation(
+        "census asked by two processes",
+        "counters.healing.census:CensusTaker._wait",
+        ((" or census.asked_at_ms is not None", ""),),
+    ),
+    Mutation(
+        "late begin of a census that was over long ago",
+        "counters.stores.memory:MemoryStore.change_census",
+        ((" or (counter.last_census or 0) >= census.line", ""),),
+    ),
+    Mutation(
+        "line of a census no further than the revision",
+        "counters.healing.census:CensusTaker.advance",
+        ((" + _LINE_AHEAD", " + 1"),),
+    ),
+    Mutation(
+        "answer counted by its change alone",
+        "counters.settlement:PageChange.delta_of_census",
+        (("return self.after", "return self.delta"),),
+    ),
+    Mutation(
+        "page counted before its answer",
+        "counters.settlement:PageChange.delta_of_census",
+        (("if self.revision > line or self.asked_before >= line else 0", ""),),
+    ),
+    Mutation(
+        "records of pages that were empty at the census are counted",
+        "counters.settlement:PageChange.delta_after",
+        (("return 0 if is_gone else self.delta", "return self.delta"),),
+    ),
+    Mutation(
+        "census ends before all have answered",
+        "counters.stores.memory:MemoryStore.end_census",
+        (("not census.is_answered", "census.pages is None"),),
+    ),
+    Mutation(
+        "settled by a census that is over",
+        "counters.stores.memory:MemoryStore.settle",
+        ((" or censuses != settlement.censuses", ""),),
+    ),
+    Mutation(
+        "census that was lost is waited for",
+        "counters.healing.census:CensusTaker._is_lost",
+        (("return is_late and not census.is_answered", "return False"),),
     ),
     Mutation(
         "quiet of 11 s",

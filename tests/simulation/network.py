@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, cast
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey, Ledger
-from counters.settlement import SettlementStore, Unsettled
+from counters.settlement import SettlementStore
 from counters.stores.port import Store
 from tests.simulation.coverage import Coverage
 from tests.simulation.dice import Dice
@@ -200,8 +200,6 @@ class Network:
         finally:
             # A step that breaks a promise is the last one of the history.
             self._history.note_applied(request.machine.name, request.method, request.args, request.fault, outcome)
-        if isinstance(outcome, Unsettled) and outcome.counted_from_ms and _is_before(request, outcome.counted_from_ms):
-            self._coverage.count("fence stopped records")
         if answer is not None:
 
             def deliver() -> None:
@@ -210,11 +208,6 @@ class Network:
 
             self._after(answer_s, deliver)
         request.machine.was_heard(request.place, LEASING if request.is_ahead else request.method)
-
-
-def _is_before(request: StoreRequest, counted_from_ms: int) -> bool:
-    oldest_ms: int = request.args[1].oldest_ms
-    return oldest_ms < counted_from_ms
 
 
 def _faults_of(method: str) -> Sequence[NetworkFault]:

@@ -23,7 +23,8 @@ _LULLS_S: Final = (1.0, 7.0, 14.0, 17.0, 25.0, 1000.0)
 _A_DAY_AND_A_HALF_S: Final = 130_000.0
 """Longer than the mark of a silent shard is kept."""
 _IDS_SHARE: Final = 0.18
-_BUSY_SHARE: Final = 0.18
+_BUSY_SHARE: Final = 0.16
+_CENSUS_SHARE: Final = 0.12
 _LARGE_LEASE: Final = LeaseSettings(lasts_s=1.0, size_min=1, part_of_room=2)
 """So large that a run's few creates use it, and that it matters near the limit."""
 _LONG_LEASE: Final = LeaseSettings(lasts_s=4.0, size_min=1, part_of_room=2)
@@ -122,7 +123,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         together: Whether callers ask two processes at once for one create now and then.
         operators: How many people change limits, names and accounts.
         limits_change: Whether they change limits.
-        renames: How often callers rename entries, beside 100 for what they always do; operators rename accounts unless zero.
+        renames: How often callers rename entries, beside 100 for what they always do. Unless it is zero, operators
+            rename accounts.
         accounts_change: Whether they make and delete accounts.
         enforcement_changes: Whether they change how limits are kept.
         lease: Bounds of what the lanes reserve ahead.
@@ -249,6 +251,8 @@ def draw_options(seed: int) -> Options:
         return msgspec.structs.replace(options, **_draw_ids(random, options))
     if about < _IDS_SHARE + _BUSY_SHARE:
         return msgspec.structs.replace(options, **_draw_busy(random, options))
+    if about < _IDS_SHARE + _BUSY_SHARE + _CENSUS_SHARE:
+        return msgspec.structs.replace(options, **_draw_censuses(random, options))
     themes = (_draw_stream, _draw_people, _draw_stillness, _draw_demand, _draw_edge)
     for theme, share in zip(themes, (0.14, 0.1, 0.36, 0.2, 0.23), strict=True):
         if random.random() < share:
@@ -402,6 +406,41 @@ def _draw_busy(random: Random, options: Options) -> dict[str, Any]:
         "limits_change": random.random() < 0.2,
         "accounts_change": False,
         "enforcement_changes": random.random() < 0.15,
+        "deadlines_s": (DEADLINE_S,),
+    }
+
+
+def _draw_censuses(random: Random, options: Options) -> dict[str, Any]:
+    """Censuses by force, that callers come into, whose steps come late and whose askers stand still."""
+    faults = random.choice([
+        {NetworkFault.SLOW: 0.5},
+        {NetworkFault.DELAYED: 0.3},
+        {NetworkFault.PAUSE: 0.5, NetworkFault.SLOW: 0.2},
+        {NetworkFault.PAUSE: 0.3, NetworkFault.LAG: 0.3, NetworkFault.BATCH_LOST: 0.1, NetworkFault.SPLIT: 0.1},
+    ])  # fmt: skip
+    return {
+        "rates": faults,
+        "enforcement": Enforcement.HYBRID if random.random() < 0.2 else Enforcement.STRICT,
+        "struck": frozenset({"change_census", "raise_revision", "ask_page", "insert_page"}),
+        "strikes_share": 1.0,
+        "pauses_s": (0.3, 1.0, 3.0, 22.0),
+        "pauses_max": 12,
+        "counters": 1,
+        "processes": 2,
+        "clients": max(3, options.clients),
+        "steps": random.choice([2, 5]),
+        "think_s": random.choice([0.3, 4.0]),
+        "delete_share": random.choice([0.2, 0.6]),
+        "slots": random.choice([1, 4]),
+        "limit": 20,
+        "limits_change": False,
+        "accounts_change": False,
+        "enforcement_changes": False,
+        "patience_s": (8.0,),
+        "lulls_s": tuple(random.choice([16.0, 18.0]) for _ in range(5)),
+        "looks": 6,
+        "looks_s": (15.1, 18.0),
+        "reconcile_share": 0.9,
         "deadlines_s": (DEADLINE_S,),
     }
 

@@ -113,7 +113,7 @@ class Simulation:
         self.network = Network(self.loop, self.store, self.injector, dice, self.history, self.coverage)
         self.network.latency_s = options.latency_s
         self.network.storms_s = options.storms_s
-        self.records = ExactlyOnce()
+        self.records = ExactlyOnce(self.coverage)
         dice = Dice(4 * seed + 2)
         self.stream = SimulatedStream(self.loop, self.network, self.injector, dice, self.records, self.history)
         changes = LastWordStands(self.loop, self.store)
@@ -225,7 +225,7 @@ class Simulation:
 
     async def _reconcile(self, key: CounterKey) -> None:
         self.history.note("operator", f"reconciles {key.account_id}")
-        await self._ask(self.random, lambda engine: engine.healer.heal(key, reset_eventual=True))
+        await self._ask(self.random, lambda engine: engine.healer.reconcile(key, recount_eventual=True))
 
     async def _sweep(self, random: Random) -> None:
         await self._ask(random, lambda engine: engine.sweeper.sweep())
@@ -247,12 +247,15 @@ class Simulation:
         await asyncio.sleep(_QUIET_S)
         await self.stream.drain()
         self._check_settled()
-        # The first sets best_effort, the second finds it verified and sets eventual where records were lost.
-        for wait_s in (0.0, _SETTLED_S, _SETTLED_S):
+        # The first sets best_effort, the second gives up a census that was lost, and the others take one of a counter
+        # that is not strict.
+        for wait_s in (0.0, _SETTLED_S, _SETTLED_S, _QUIET_S, _QUIET_S):
             await asyncio.sleep(wait_s)
             await self._sweep(self.random)
-        for _ in range(2):
+            await self.stream.drain()
+        for _ in range(3):
             await self._reconcile_lost()
+            await self.stream.drain()
             await asyncio.sleep(_QUIET_S)
         self.deaths.check_end()
         for key in self.store.keys:
@@ -327,7 +330,7 @@ class Simulation:
 
 
 async def _heal(key: CounterKey, engine: Engine) -> None:
-    await engine.healer.heal(key)
+    await engine.healer.reconcile(key)
 
 
 class _Unforeseen(logging.Handler):

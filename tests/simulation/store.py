@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 from counters.keys import SERVICES, CounterKey, Ledger, is_ours, page_id_of
 from counters.model import Account, Change, Changed, Counter, CutHealing, Entry, Healing, LedgerPage
-from counters.settlement import Settled, Settlement
+from counters.settlement import PageChange, Settled, Settlement, Unsettled
 from counters.stores.memory import MemoryStore
 from tests.simulation.coverage import Coverage
 
@@ -24,6 +24,7 @@ READS: Final = frozenset({
 
 _TERMS_WRITES: Final = frozenset({"set_terms", "close_counter"})
 _LEDGER_WRITES: Final = frozenset({"insert_page", "rename_entry", "delete_entries"})
+_CENSUS_WRITES: Final = frozenset({"change_census", "end_census"})
 
 
 class Violation(AssertionError):  # noqa: N818 - an outcome of a run
@@ -59,8 +60,8 @@ class Watcher:
     def removed(self, ledger: Ledger, entry: Entry) -> None:
         """An entry went out of the ledger."""
 
-    def wrote(self, ledger: Ledger, page_id: str, delta: int) -> None:
-        """A page of the ledger was changed, and its sum by so much; after what became of its entries."""
+    def wrote(self, ledger: Ledger, page_id: str, change: PageChange) -> None:
+        """A page of the ledger was changed or asked, and its record has no number yet; after what became of entries."""
 
     def renamed(self, key: CounterKey, entry_id: str | None, why: str) -> None:
         """An entry got a name, or the account when there is no entry, by the operation of that name."""
@@ -68,15 +69,26 @@ class Watcher:
     def settled(self, after: Counter, settlement: Settlement) -> None:
         """A part of a batch was settled."""
 
+    def changed_census(self, before: Counter, after: Counter) -> None:
+        """A census began, went on or ended."""
+
 
 class _State:
-    """What a call can change: an account, its counter, its ledger and how many marks there are."""
+    """What a call can change: an account, its counter, its ledger, how many marks there are, who was asked."""
 
-    def __init__(self, account: Account | None, counter: Counter | None, ledger: dict[str, Entry], marks: int) -> None:
+    def __init__(
+        self,
+        account: Account | None,
+        counter: Counter | None,
+        ledger: dict[str, Entry],
+        marks: int,
+        asked: dict[tuple[CounterKey, str], int],
+    ) -> None:
         self.account = account
         self.counter = counter
         self.ledger = ledger
         self.marks = marks
+        self.asked = asked
 
 
 class WatchedMemory(MemoryStore):
@@ -146,7 +158,9 @@ class WatchedMemory(MemoryStore):
         if method == "insert_page":
             self._note_page(cast("LedgerPage | None", outcome), *args[1:])
         if after.ledger != before.ledger:
-            self._tell_of_ledger(args[0], before.ledger, after.ledger, why)
+            self._tell_of_ledger(args[0], before, after, why)
+        elif method == "ask_page" and after.asked != before.asked:
+            self._tell_of_answer(args[0], args[1], before, after)
         return outcome
 
     def _note_page(self, taken: LedgerPage | None, entries: Sequence[Entry], emptied: LedgerPage | None = None) -> None:
@@ -157,8 +171,9 @@ class WatchedMemory(MemoryStore):
 
     def _state(self, key: CounterKey, method: str) -> _State:
         ledger = self.ledger(key) if method in _LEDGER_WRITES else {}
+        asked = dict(self._asked) if method in _LEDGER_WRITES or method == "ask_page" else {}
         return _State(
-            self._accounts.get(key.account_id), self._counters.get(key), ledger, len(self._marks.get(key, {}))
+            self._accounts.get(key.account_id), self._counters.get(key), ledger, len(self._marks.get(key, {})), asked
         )
 
     def _tell_of_account(self, key: CounterKey, before: _State, after: _State, why: str) -> None:
@@ -180,17 +195,35 @@ class WatchedMemory(MemoryStore):
                 watcher.settled(after, args[1])
             elif method in _TERMS_WRITES and before is not after:
                 watcher.limited(after, why)
-        if method == "cut_counter" and isinstance(outcome, Changed):
-            self._coverage.count("counter in use cut")
-        if method == "change_counter" and args[1].before_cut and isinstance(outcome, Changed):
-            self._coverage.count("release of before the cut")
+            elif method in _CENSUS_WRITES and before is not after:
+                watcher.changed_census(before, after)
+        self._note_census(before, after, method, args, outcome)
+        if isinstance(outcome, Changed):
+            self._note_change(method, args)
         if method == "change_counter" and args[1].epoch not in {None, before.epoch}:
             self._coverage.count("release of an earlier epoch refused by the store")
 
-    def _tell_of_ledger(self, ledger: Ledger, before: dict[str, Entry], after: dict[str, Entry], why: str) -> None:
-        key = ledger.counter
+    def _note_change(self, method: str, args: tuple[Any, ...]) -> None:
+        if method == "cut_counter":
+            self._coverage.count("counter in use cut")
+        if method == "change_counter" and args[1].before_cut:
+            self._coverage.count("release of before the cut")
+        if method == "raise_revision" and args[2] is not None:
+            self._coverage.count("census of a quiet counter")
+
+    def _note_census(
+        self, before: Counter, after: Counter, method: str, args: tuple[Any, ...], outcome: object
+    ) -> None:
+        if method == "end_census" and before is not after:
+            self._coverage.count("census ended")
+        if method == "change_census" and before.census and after.census and before.census.line < after.census.line:
+            self._coverage.count("census begun in the place of a lost one")
+        if isinstance(outcome, Unsettled) and outcome.censuses != args[1].censuses:
+            self._coverage.count("settlement refused, as a census began or ended")
+
+    def _tell_of_ledger(self, ledger: Ledger, was: _State, now: _State, why: str) -> None:
+        key, before, after = ledger.counter, was.ledger, now.ledger
         counter = self._counters.get(key)
-        total = self.total(key)
         changed = [one for one in sorted(before.keys() | after.keys()) if before.get(one) != after.get(one)]
         for entry_id in changed:
             old, new = before.get(entry_id), after.get(entry_id)
@@ -209,8 +242,29 @@ class WatchedMemory(MemoryStore):
             self._coverage.count("page of several entries")
         if not any(page_id_of(entry_id) == page_id for entry_id in after):
             self._coverage.count("page emptied")
+        self._tell_of_page(ledger, page_id, was, now)
+
+    def _tell_of_answer(self, ledger: Ledger, page_id: str, was: _State, now: _State) -> None:
+        was.ledger = now.ledger = self.ledger(ledger.counter)
+        self._coverage.count("page answered a census")
+        self._tell_of_page(ledger, page_id, was, now)
+
+    def _tell_of_page(self, ledger: Ledger, page_id: str, was: _State, now: _State) -> None:
+        before, after = (
+            [entry for id_, entry in state.ledger.items() if page_id_of(id_) == page_id] for state in (was, now)
+        )
+        place = (ledger.counter, page_id)
+        change = PageChange(
+            ledger.counter,
+            0,
+            before=sum(entry.amount for entry in before),
+            after=sum(entry.amount for entry in after),
+            revision=next((entry.revision for entry in (*after, *before)), 0),
+            asked_before=was.asked.get(place, 0),
+            asked_after=now.asked.get(place, 0),
+        )
         for watcher in self.watchers:
-            watcher.wrote(ledger, page_id, self.total(key) - total)
+            watcher.wrote(ledger, page_id, change)
 
 
 def _key_of(args: tuple[Any, ...]) -> CounterKey:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from counters.keys import CounterKey, Ledger
-from counters.settlement import EntryChange, SettlementReport, settle_batch
+from counters.settlement import Censuses, PageChange, SettlementReport, settle_batch
 from tests.simulation.checkers import ExactlyOnce
 from tests.simulation.dice import Dice
 from tests.simulation.faults import Injector, NetworkFault
@@ -33,7 +33,8 @@ class Shard:
     def __init__(self, label: str, parent: "Shard | None") -> None:
         self.label = label
         self.parent = parent
-        self.records: list[EntryChange] = []
+        self.records: list[PageChange] = []
+        self.times_s: list[float] = []
         self.is_closed = False
         self.settled = 0
         self.deliveries = 0
@@ -41,8 +42,9 @@ class Shard:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all there ever will be is settled."""
-        return self.is_closed and self.settled == len(self.records)
+        """Whether all that ever was or will be in it, and in those that it came from, is settled."""
+        is_read = self.is_closed and self.settled == len(self.records)
+        return is_read and (self.parent is None or self.parent.is_finished)
 
 
 class SimulatedStream(Watcher):
@@ -70,9 +72,10 @@ class SimulatedStream(Watcher):
         self._routes: dict[tuple[CounterKey, int], Shard] = {}
         self._shards = [Shard(f"{number}-a", None) for number in range(dice.at("shards").choice([1, 1, 2, 3]))]
         self._readers: dict[str, asyncio.Task[None]] = {}
+        self._known: dict[CounterKey, Censuses] = {}
 
-    def wrote(self, ledger: Ledger, page_id: str, delta: int) -> None:
-        if not delta:
+    def wrote(self, ledger: Ledger, page_id: str, change: PageChange) -> None:
+        if not change.delta and change.asked_before >= change.asked_after:
             return
         partition = (ledger.counter, ledger.slot_of(page_id))
         shard = self._routes.get(partition)
@@ -82,11 +85,10 @@ class SimulatedStream(Watcher):
         elif self._injector.draw([NetworkFault.SPLIT], f"{shard.label} record {len(shard.records)}"):
             shard = self._split(shard, partition)
         self._sequence += self._dice.at(f"{shard.label} record {len(shard.records)}").choice((1, 7, 1000))
-        # The stream tells times to the second.
-        at_ms = factories.NOW_MS + int(self._loop.time()) * 1000
-        record = EntryChange(ledger.counter, self._sequence, delta, at_ms)
+        record = change._replace(sequence=self._sequence)
         shard.records.append(record)
-        self._checker.recorded(shard.label, record)
+        shard.times_s.append(self._loop.time())
+        self._checker.recorded(shard.label, page_id, record)
         self._start(shard)
 
     def _start(self, shard: Shard) -> None:
@@ -125,8 +127,12 @@ class SimulatedStream(Watcher):
             await asyncio.sleep(wait_s)
             await self._deliver(shard)
         del self._readers[shard.label]
+        self._start_children(shard)
+
+    def _start_children(self, shard: Shard) -> None:
         for child in [child for child in self._shards if child.parent is shard]:
             self._start(child)
+            self._start_children(child)
 
     async def _deliver(self, shard: Shard) -> None:
         """Deliver one batch: it starts at what was not settled or anywhere before, and ends anywhere after."""
@@ -154,21 +160,19 @@ class SimulatedStream(Watcher):
 
     def _oldest(self, shard: Shard) -> int:
         """Return the position of the oldest record that can be delivered again: nothing is after a day."""
-        from_ms = factories.NOW_MS + int((self._loop.time() - _RETENTION_S) * 1000)
-        return sum(record.at_ms < from_ms for record in shard.records[: shard.settled])
+        from_s = self._loop.time() - _RETENTION_S
+        return sum(at_s < from_s for at_s in shard.times_s[: shard.settled])
 
-    def _lose(self, shard: Shard, batch: list[EntryChange], end: int) -> None:
+    def _lose(self, shard: Shard, batch: list[PageChange], end: int) -> None:
         self._history.note("stream", f"batch {shard.label}:{batch[0].sequence}-{batch[-1].sequence} is lost for good")
         self._checker.lost.update(record.sequence for record in batch)
         shard.settled = end
 
-    def _invoke(
-        self, shard: Shard, batch: list[EntryChange]
-    ) -> "asyncio.Task[SettlementReport] | asyncio.Future[None]":
+    def _invoke(self, shard: Shard, batch: list[PageChange]) -> "asyncio.Task[SettlementReport] | asyncio.Future[None]":
         machine = Machine(self._loop, f"lambda {shard.label} {shard.deliveries}")
         store = remote_store(self._network, machine)
         at_ms = factories.NOW_MS + int(self._loop.time() * 1000)
-        task = machine.start(settle_batch(store, shard.label, batch, at_ms))
+        task = machine.start(settle_batch(store, shard.label, batch, at_ms, self._known))
         if not self._injector.draw([NetworkFault.SETTLER_CRASH], machine.name):
             return task
         return self._loop.create_task(self._crash(machine, self._dice.at(machine.name).uniform(0.0, 0.01)))

@@ -4,6 +4,7 @@ import itertools
 
 from counters.keys import SERVICES, CounterKey
 from counters.model import Account, Change, Counter, Enforcement, Entry, Healing, TermsChange
+from counters.settlement import PageChange
 
 NOW_MS = 1_790_000_000_000
 
@@ -54,14 +55,16 @@ def release(amount: int, *, epoch: int = 0) -> Change:
     return Change(delta=-amount, admits=False, limit=None, epoch=epoch, at_ms=NOW_MS + 1)
 
 
-def healing(
-    total: int, *, revision: int, counted_from_ms: int | None = None, settled_at_ms: int | None = None
-) -> Healing:
+def healing(total: int, *, revision: int) -> Healing:
     """Return what a recount found."""
-    return Healing(
-        total=total,
-        revision=revision,
-        at_ms=NOW_MS + 60_000,
-        counted_from_ms=counted_from_ms,
-        settled_at_ms=settled_at_ms,
-    )
+    return Healing(total=total, revision=revision, at_ms=NOW_MS + 60_000)
+
+
+def page_change(key: CounterKey, sequence: int, delta: int) -> PageChange:
+    """Return a record of a page that came with so much in it, or lost all of it, and that nobody asked."""
+    return PageChange(key, sequence, before=max(0, -delta), after=max(0, delta))
+
+
+def answer(key: CounterKey, sequence: int, held: int, *, line: int, revision: int = 0) -> PageChange:
+    """Return a page's answer to a census: the record of the write that asked it."""
+    return PageChange(key, sequence, held, held, revision, asked_before=0, asked_after=line)

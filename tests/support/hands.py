@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-_EXACT: Final = {keys.EVENTUAL, keys.SETTLED_AT, keys.COUNTED_FROM, keys.MARKS}
+_EXACT: Final = {
+    keys.EVENTUAL,
+    keys.SETTLED_AT,
+    keys.MARKS,
+    keys.CENSUS,
+    keys.CENSUS_PAGES,
+    keys.CENSUS_TOTAL,
+    keys.LAST_CENSUS,
+}
 """Attributes of a counter's exact side."""
 
 RawValue: TypeAlias = Mapping[str, object]

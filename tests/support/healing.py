@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import msgspec
 
 from counters.engine import Engine
-from counters.healing.healer import HealingSettings
-from counters.keys import CounterKey
+from counters.healing.settings import HealingSettings
+from counters.keys import CounterKey, page_id_of
 from counters.lanes.settings import LaneSettings
 from counters.model import Created
-from counters.settlement import EntryChange, settle_batch
+from counters.settlement import PageChange, settle_batch
 from tests.support.engines import make_engine as make_engine_with_clock
 from tests.support.engines import virtual_clock
 from tests.support.stores import Fault, WatchedStore
@@ -49,23 +49,30 @@ def stick_releases(store: WatchedStore) -> None:
 
 
 class Stream:
-    """The table's stream, to the second like the real one, and the Lambda behind it, which runs when told."""
+    """The table's stream, and the Lambda behind it, which runs when told."""
 
     def __init__(self, store: WatchedStore, key: CounterKey) -> None:
         self._store = store
         self._key = key
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, int, int]] = {}
         self._numbers: Iterator[int] = iter(range(1, 10**6))
-        self.pending: list[EntryChange] = []
+        self.pending: list[PageChange] = []
 
     def record(self) -> None:
         """Make records of what happened to the ledger since the last call, as of now."""
         ledgers = (ledger for (owner, _), ledger in self._store._ledgers.items() if owner == self._key)
-        now = {entry.id: entry.amount for ledger in ledgers for entry in ledger.values()}
-        deltas = [now[id_] for id_ in now.keys() - self._seen.keys()]
-        deltas += [-self._seen[id_] for id_ in self._seen.keys() - now.keys()]
-        at_ms = virtual_clock() // 1000 * 1000
-        self.pending += [EntryChange(self._key, next(self._numbers), delta, at_ms) for delta in deltas]
+        now = dict.fromkeys((id_ for owner, id_ in self._store._nonces if owner == self._key), (0, 0, 0))
+        for entry in (entry for ledger in ledgers for entry in ledger.values()):
+            page_id = page_id_of(entry.id)
+            now[page_id] = (now[page_id][0] + entry.amount, entry.revision, 0)
+        for page_id, (total, revision, _) in now.items():
+            before, revision_before, asked_before = self._seen.get(page_id, (0, 0, 0))
+            asked = self._store._asked.get((self._key, page_id), 0)
+            now[page_id] = (total, revision or revision_before, asked)
+            if total != before or asked > asked_before:
+                number = next(self._numbers)
+                change = PageChange(self._key, number, before, total, now[page_id][1], asked_before, asked)
+                self.pending.append(change)
         self._seen = now
 
     async def settle(self) -> None:

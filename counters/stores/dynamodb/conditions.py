@@ -47,7 +47,15 @@ _COMPARED: Final = (
 )
 """Every write to a counter's own item changes one of these."""
 
-_COMPARED_EXACT: Final = (keys.EVENTUAL, keys.SETTLED_AT, keys.COUNTED_FROM)
+_COMPARED_EXACT: Final = (
+    keys.EVENTUAL,
+    keys.SETTLED_AT,
+    keys.CENSUS,
+    keys.CENSUS_SEEN_AT,
+    keys.CENSUS_ASKED_AT,
+    keys.CENSUS_PAGES,
+    keys.LAST_CENSUS,
+)
 """Every write to a counter's exact side changes one of these: a settlement sets a mark and ``settled_at`` together."""
 
 PLACE_PATH: Final = "#entries.#place{}"

@@ -13,7 +13,7 @@ from counters import keys
 from counters.damage import DamagedAccount, DamagedCounter, DamagedEntry
 from counters.errors import CounterDamagedError
 from counters.keys import CounterKey, Ledger, PrimaryKey
-from counters.model import Account, Counter, Cut, Enforcement, Entry, LedgerPage
+from counters.model import Account, Census, Counter, Cut, Enforcement, Entry, LedgerPage
 from counters.settlement import SEQUENCE_DIGITS_MAX
 from counters.values.numbers import AMOUNT_MAX, WHOLE_MAX, whole_number
 
@@ -96,8 +96,28 @@ def exact_item(counter: Counter) -> NewItem:
         keys.EVENTUAL: number(counter.eventual),
         keys.MARKS: {"M": {}},
     }
-    later = {keys.SETTLED_AT: counter.settled_at_ms, keys.COUNTED_FROM: counter.counted_from_ms}
-    return item | {attribute: number(value) for attribute, value in later.items() if value is not None}
+    later = {
+        keys.SETTLED_AT: counter.settled_at_ms,
+        keys.LAST_CENSUS: counter.last_census,
+        keys.LAST_CENSUS_AT: counter.last_census_at_ms,
+    }
+    item |= {attribute: number(value) for attribute, value in later.items() if value is not None}
+    if counter.census is not None:
+        item |= {attribute: value for attribute, value in census_steps(counter.census).items() if value is not None}
+        item[keys.CENSUS_TOTAL] = number(counter.census.total)
+        item[keys.CENSUS_ANSWERS] = number(counter.census.answers)
+    return item
+
+
+def census_steps(census: Census) -> dict[str, Value | None]:
+    """Return how far a census has come as it is stored; None where it has not come yet."""
+    steps = {
+        keys.CENSUS: census.line,
+        keys.CENSUS_SEEN_AT: census.seen_at_ms,
+        keys.CENSUS_ASKED_AT: census.asked_at_ms,
+        keys.CENSUS_PAGES: census.pages,
+    }
+    return {attribute: None if step is None else number(step) for attribute, step in steps.items()}
 
 
 def counter_item(counter: Counter) -> NewItem:
@@ -150,7 +170,9 @@ def read_counter_or_damage(key: CounterKey, item: Item, exact: Item) -> Counter 
             key=key,
             eventual=reading.whole(keys.EVENTUAL, -WHOLE_MAX),
             settled_at_ms=reading.time_ms_or_none(keys.SETTLED_AT),
-            counted_from_ms=reading.time_ms_or_none(keys.COUNTED_FROM),
+            census=reading.census(),
+            last_census=reading.whole_or_none(keys.LAST_CENSUS),
+            last_census_at_ms=reading.time_ms_or_none(keys.LAST_CENSUS_AT),
         )
     )
     reading.marks()
@@ -334,6 +356,19 @@ class _Reading:
             revision=self.whole(keys.CUT_REVISION),
             amount=self.whole(keys.BEFORE_CUT, -WHOLE_MAX),
             seen_at_ms=self.time_ms_or_none(keys.CUT_SEEN_AT),
+        )
+
+    def census(self) -> Census | None:
+        """Return the counter's census; None when none is under way."""
+        if keys.CENSUS not in self.item:
+            return None
+        return Census(
+            line=self.whole(keys.CENSUS),
+            seen_at_ms=self.time_ms_or_none(keys.CENSUS_SEEN_AT),
+            asked_at_ms=self.time_ms_or_none(keys.CENSUS_ASKED_AT),
+            pages=self.whole_or_none(keys.CENSUS_PAGES),
+            total=self.whole(keys.CENSUS_TOTAL, -WHOLE_MAX),
+            answers=self.whole(keys.CENSUS_ANSWERS),
         )
 
     def time_ms(self, attribute: str) -> int:

@@ -12,6 +12,7 @@ from counters.errors import CounterDamagedError, NotAppliedError, OutcomeUnknown
 from counters.keys import CounterKey, Ledger, PrimaryKey
 from counters.model import (
     Account,
+    Census,
     Change,
     Changed,
     Counter,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         PutTypeDef,
         TransactWriteItemTypeDef,
         UpdateItemInputTypeDef,
-        UpdateTypeDef,
     )
 
 _EXISTS: Final = f"attribute_exists({keys.PK})"
@@ -234,43 +234,7 @@ class DynamoStore:
             condition += f" AND {is_same_change.text}"
             assignments.append("#enforcement = :strict")
         update = f"ADD #epoch :one, #revision :one SET {', '.join(assignments)} {_END_CUT}"
-        if healing.counted_from_ms is None:
-            return await self._update_counter(key, update, condition, names, values)
-        of_counter: UpdateTypeDef = {
-            "TableName": self._table.name,
-            "Key": items.key_item(keys.counter_key(key)),
-            "UpdateExpression": update,
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-        }
-        return await self._heal_both(key, of_counter, healing, healing.counted_from_ms)
-
-    async def _heal_both(
-        self, key: CounterKey, of_counter: UpdateTypeDef, healing: Healing, counted_from_ms: int
-    ) -> Changed | Refused:
-        """Heal both sides of a counter, or none."""
-        seen = None if healing.settled_at_ms is None else items.number(healing.settled_at_ms)
-        condition = conditions.all_of(conditions.EXISTS, conditions.is_still(keys.SETTLED_AT, seen))
-        of_exact: UpdateTypeDef = {
-            "TableName": self._table.name,
-            "Key": items.key_item(keys.exact_key(key)),
-            "UpdateExpression": "SET #eventual = :total, #counted_from = :counted_from",
-            "ConditionExpression": condition.text,
-            "ExpressionAttributeNames": {
-                "#eventual": keys.EVENTUAL,
-                "#counted_from": keys.COUNTED_FROM,
-                **condition.names,
-            },
-            "ExpressionAttributeValues": {
-                ":total": items.number(healing.total),
-                ":counted_from": items.number(counted_from_ms),
-                **condition.values,
-            },
-        }
-        is_made = await self._write_all([{"Update": of_counter}, {"Update": of_exact}])
-        counter = await self.read_counter(key)
-        return Changed(counter) if is_made and counter is not None else Refused(counter)
+        return await self._update_counter(key, update, condition, names, values)
 
     async def _write_all(self, writes: Sequence[TransactWriteItemTypeDef]) -> bool:
         """Make all of these writes or none; return whether their conditions held."""
@@ -334,6 +298,75 @@ class DynamoStore:
             **condition.values,
         }
         return await self._update_counter(key, update, condition.text, names, values)
+
+    async def change_census(self, key: CounterKey, seen: Census | None, census: Census) -> bool:
+        """See ``Store``."""
+        before = {keys.CENSUS: None} if seen is None else items.census_steps(seen)
+        is_later = Condition(
+            f"(attribute_not_exists(#{keys.LAST_CENSUS}) OR #{keys.LAST_CENSUS} < :{keys.CENSUS})",
+            {f"#{keys.LAST_CENSUS}": keys.LAST_CENSUS},
+            {},
+        )
+        is_as_seen = (conditions.is_still(attribute, value) for attribute, value in before.items())
+        condition = conditions.all_of(conditions.EXISTS, is_later, *is_as_seen)
+        steps = items.census_steps(census)
+        change: items.NewItem = {attribute: value for attribute, value in steps.items() if value is not None}
+        if seen is None or seen.line != census.line:
+            change |= {keys.CENSUS_TOTAL: items.number(0), keys.CENSUS_ANSWERS: items.number(0)}
+        gone = [attribute for attribute, value in steps.items() if value is None]
+        update = "SET " + ", ".join(f"#{attribute} = :{attribute}" for attribute in change)
+        update += " REMOVE " + ", ".join(f"#{attribute}" for attribute in gone) if gone else ""
+        names = {f"#{attribute}": attribute for attribute in (*change, *gone)}
+        values = {f":{attribute}": value for attribute, value in change.items()}
+        with translated():
+            try:
+                await self._client.update_item(
+                    TableName=self._table.name,
+                    Key=items.key_item(keys.exact_key(key)),
+                    UpdateExpression=update,
+                    ConditionExpression=condition.text,
+                    ExpressionAttributeNames={**names, **condition.names},
+                    ExpressionAttributeValues={**values, **condition.values},
+                )
+            except ConditionFailedError:
+                return False
+        return True
+
+    async def raise_revision(self, key: CounterKey, line: int, revision: int | None) -> Changed | Refused:
+        """See ``Store``."""
+        names = {"#revision": keys.REVISION, "#epoch": keys.EPOCH}
+        values = {":past": items.number(line + 1), ":one": items.number(1)}
+        condition = "#revision < :past"
+        if revision is not None:
+            values[":revision"] = items.number(revision)
+            condition += " AND #revision = :revision"
+        return await self._update_counter(key, "SET #revision = :past ADD #epoch :one", condition, names, values)
+
+    async def ask_page(self, ledger: Ledger, page_id: str, line: int) -> bool:
+        """See ``Store``."""
+        condition = Condition(f"{_EXISTS} AND (attribute_not_exists(#census) OR #census <= :line)", {}, {})
+        names, values = {"#census": keys.CENSUS}, {":line": items.number(line)}
+        item = await self._table.update(ledger.page_key(page_id), "SET #census = :line", names, values, condition)
+        return item.get(keys.CENSUS) == values[":line"]
+
+    async def end_census(self, key: CounterKey, line: int, at_ms: int) -> bool:
+        """See ``Store``."""
+        gone = (
+            keys.CENSUS,
+            keys.CENSUS_SEEN_AT,
+            keys.CENSUS_ASKED_AT,
+            keys.CENSUS_PAGES,
+            keys.CENSUS_TOTAL,
+            keys.CENSUS_ANSWERS,
+        )
+        named = (*gone, keys.EVENTUAL, keys.LAST_CENSUS, keys.LAST_CENSUS_AT)
+        condition = Condition("#census = :line AND #census_pages = #census_answers", {}, {})
+        update = "SET #eventual = #census_total, #last_census = :line, #last_census_at = :at REMOVE "
+        update += ", ".join(f"#{attribute}" for attribute in gone)
+        values = {":line": items.number(line), ":at": items.number(at_ms)}
+        names = {f"#{attribute}": attribute for attribute in named}
+        item = await self._table.update(keys.exact_key(key), update, names, values, condition)
+        return item.get(keys.LAST_CENSUS) == values[":line"]
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""

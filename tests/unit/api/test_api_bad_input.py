@@ -223,7 +223,6 @@ BAD_TARGETS = [
     Target("POST", "/accounts/ACCOUNT/counters/seats/reconcile?dry_run=true", 404, "counter-not-found"),
     Target("POST", f"/accounts/{UNKNOWN_ID}/counters/services/reconcile", 404, "account-not-found"),
     Target("POST", f"/accounts/{UNKNOWN_ID}/counters/services/reconcile?dry_run=true", 404, "account-not-found"),
-    Target("POST", "/accounts/ACCOUNT/counters/services/reconcile?force=true", 409, "counter-busy"),
     Target("GET", "/accounts/ACCOUNT/counters/services/reconcile", 405, "method-not-allowed"),
     Target("POST", "/accounts/ACCOUNT/counters/services", 404, "route-not-found"),
     Target("GET", "/nothing", 404, "route-not-found"),

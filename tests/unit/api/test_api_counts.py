@@ -39,7 +39,7 @@ async def test_a_fresh_counter_has_not_settled(api: Api, account_id: str) -> Non
 async def test_a_settled_counter_has_no_drift(api: Api, api_store: WatchedStore, account_id: str) -> None:
     await api.post("/services", json={"account_id": account_id, "name": "billing"})
     at_ms = factories.NOW_MS + 123
-    settlement = Settlement(shard="shard-0", first=1, last=1, delta=1, oldest_ms=at_ms, at_ms=at_ms)
+    settlement = Settlement(shard="shard-0", first=1, last=1, delta=1, at_ms=at_ms)
     await api_store.settle(CounterKey(account_id, SERVICES), settlement)
     count = (await api.get(f"/counts/{account_id}")).json()["items"][0]
     assert (count["eventual"], count["drift"]) == (1, 0)

@@ -25,7 +25,7 @@ from api.schemas.problems import FieldProblem
 from api.schemas.services import ServiceCreate, ServiceUpdate
 from counters.errors import InvalidInputError
 from counters.keys import CounterKey
-from counters.settlement import EntryChange
+from counters.settlement import PageChange
 from counters.values.ids import check_counter_name, check_id
 from counters.values.pages import CURSOR_LENGTH_MAX, Position, decode_cursor, encode_cursor
 from stream_lambda.records import Malformed, ShardMissingError, parse_record, parse_records, shard_of
@@ -297,9 +297,9 @@ class TestStreamRecords:
         except ShardMissingError:
             assert required
 
-    def check(self, parsed: EntryChange | Malformed | None) -> None:
-        if isinstance(parsed, EntryChange):
-            assert parsed.delta != 0
+    def check(self, parsed: PageChange | Malformed | None) -> None:
+        if isinstance(parsed, PageChange):
+            assert parsed.delta != 0 or parsed.asked_after > parsed.asked_before
             assert parsed.sequence >= 0
             assert parsed.key.name
             assert check_id("account_id", parsed.key.account_id)

@@ -143,8 +143,12 @@ class TestHeal:
             key = await make_account(engine)
             await fill(engine, key, 3)
             corrupt(store, key, best_effort=best_effort, eventual=eventual)
+            stream = Stream(store, key)
+            stream.record()
+            stream.pending.clear()
             await asyncio.sleep(SETTLED_S)
-            await engine.healer.heal(key)
+            await engine.healer.reconcile(key)
+            await stream.settle()
             assert (store.counter(key).best_effort, store.counter(key).eventual) == (3, 3)
 
         history()

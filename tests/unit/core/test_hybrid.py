@@ -8,7 +8,7 @@ from counters.engine import Engine
 from counters.errors import EntryNotFoundError, LimitReachedError
 from counters.keys import CounterKey
 from counters.model import Created, Enforcement
-from counters.settlement import EntryChange, settle_batch
+from counters.settlement import settle_batch
 from tests.support import factories
 from tests.support.engines import make_account, make_engine
 from tests.support.stores import Fault, WatchedStore
@@ -95,7 +95,7 @@ async def test_the_exact_counter_makes_up_for_what_best_effort_missed() -> None:
     await engine.entries.create(key, "second")
     await asyncio.sleep(1)
     assert store.counter(key).best_effort == 0
-    await settle_batch(store, "shard", [EntryChange(key, n, 1, factories.NOW_MS) for n in (1, 2)], factories.NOW_MS)
+    await settle_batch(store, "shard", [factories.page_change(key, n, 1) for n in (1, 2)], factories.NOW_MS)
     with pytest.raises(LimitReachedError) as refusal:
         await engine.entries.create(key, "third")
     assert refusal.value.value == 2

@@ -8,14 +8,16 @@ import pytest
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
-from counters.model import Counter
+from counters.model import Census, Counter
 from counters.settlement import (
     ATTEMPTS_MAX,
     CONCURRENCY_MAX,
+    KNOWN_MAX,
     MARK_LIFETIME_MS,
     PRUNED_MAX,
-    EntryChange,
+    Censuses,
     Mark,
+    PageChange,
     RecordTotals,
     Settled,
     Settlement,
@@ -25,7 +27,7 @@ from counters.settlement import (
 )
 from counters.stores.memory import MemoryStore
 from tests.support import factories
-from tests.support.factories import NOW_MS
+from tests.support.factories import NOW_MS, page_change
 
 SHARD = "1414576573621-f55eea83"
 
@@ -57,9 +59,18 @@ class WatchedSettlementStore(MemoryStore):
         self.prunings.append(list(shards))
         await super().prune_marks(key, shards, older_than_ms)
 
-    def add_counter(self, marks: dict[str, Mark] | None = None, counted_from_ms: int | None = None) -> CounterKey:
-        """Store a new counter with these marks and this fence and return its key."""
-        counter = msgspec.structs.replace(factories.counter(), counted_from_ms=counted_from_ms)
+    def add_counter(
+        self,
+        marks: dict[str, Mark] | None = None,
+        *,
+        eventual: int = 0,
+        census: Census | None = None,
+        last_census: int | None = None,
+    ) -> CounterKey:
+        """Store a new counter with these marks and censuses and return its key."""
+        counter = msgspec.structs.replace(
+            factories.counter(), eventual=eventual, census=census, last_census=last_census
+        )
         self._counters[counter.key] = counter
         self._marks[counter.key] = marks or {}
         return counter.key
@@ -73,19 +84,19 @@ class WatchedSettlementStore(MemoryStore):
         return self._marks[key]
 
 
-def changes(key: CounterKey, *deltas: int, start: int = 1, at_ms: int = NOW_MS) -> list[EntryChange]:
+def changes(key: CounterKey, *deltas: int, start: int = 1) -> list[PageChange]:
     """Return one change for each delta, with rising sequence numbers."""
-    return [EntryChange(key, sequence, delta, at_ms) for sequence, delta in enumerate(deltas, start)]
+    return [page_change(key, sequence, delta) for sequence, delta in enumerate(deltas, start)]
 
 
 async def test_deltas_are_summed_for_each_counter_and_written_once() -> None:
     store = WatchedSettlementStore()
     one, two = store.add_counter(), store.add_counter()
     batch = [
-        EntryChange(one, 1, 5, NOW_MS - 1000),
-        EntryChange(two, 2, 7, NOW_MS - 1000),
-        EntryChange(one, 3, -2, NOW_MS - 2000),
-        EntryChange(one, 4, 1, NOW_MS),
+        page_change(one, 1, 5),
+        page_change(two, 2, 7),
+        page_change(one, 3, -2),
+        page_change(one, 4, 1),
     ]
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
@@ -93,8 +104,8 @@ async def test_deltas_are_summed_for_each_counter_and_written_once() -> None:
     assert tally == SettlementReport(counters=2, records=RecordTotals(settled=4, delta=11))
     assert (store.counter(one).eventual, store.counter(two).eventual) == (4, 7)
     assert store.settlements == [
-        Settlement(SHARD, first=1, last=4, delta=4, oldest_ms=NOW_MS - 2000, at_ms=NOW_MS),
-        Settlement(SHARD, first=2, last=2, delta=7, oldest_ms=NOW_MS - 1000, at_ms=NOW_MS),
+        Settlement(SHARD, first=1, last=4, delta=4, at_ms=NOW_MS),
+        Settlement(SHARD, first=2, last=2, delta=7, at_ms=NOW_MS),
     ]
     assert store.prunings == []
 
@@ -266,7 +277,7 @@ async def test_store_that_refuses_for_ever_fails_the_batch_after_a_few_tries() -
 
 async def test_counters_are_settled_at_the_same_time_but_not_too_many() -> None:
     store = WatchedSettlementStore()
-    batch = [EntryChange(store.add_counter(), sequence, 1, NOW_MS) for sequence in range(1, 4 * CONCURRENCY_MAX)]
+    batch = [page_change(store.add_counter(), sequence, 1) for sequence in range(1, 4 * CONCURRENCY_MAX)]
     await settle_batch(store, SHARD, batch, NOW_MS)
     assert store.calls_at_once_max == CONCURRENCY_MAX
 
@@ -300,88 +311,123 @@ async def test_one_write_drops_only_so_many_marks_and_the_oldest_first() -> None
     assert store.marks(key).keys() == {"old-1", "old-2", SHARD}
 
 
-FENCE_MS = NOW_MS - 60_000
+LINE = 1_000
 
 
-async def test_batch_from_before_a_recount_is_not_counted() -> None:
+def asked(key: CounterKey, sequence: int, before: int, after: int, revision: int = 1) -> PageChange:
+    """Return a change of a page after it was asked."""
+    return PageChange(key, sequence, before, after, revision, asked_before=LINE, asked_after=LINE)
+
+
+async def test_census_counts_an_old_page_by_its_answer_and_what_changes_after_it() -> None:
     store = WatchedSettlementStore()
-    key = store.add_counter(counted_from_ms=FENCE_MS)
+    key = store.add_counter(census=Census(line=LINE))
+    before, answer = page_change(key, 1, 7), factories.answer(key, 2, 5, line=LINE)
 
-    tally = await settle_batch(store, SHARD, changes(key, 1, 10, at_ms=FENCE_MS - 1), NOW_MS)
+    await settle_batch(store, SHARD, [before, answer, asked(key, 3, before=5, after=4)], NOW_MS)
 
-    assert tally == SettlementReport(1, RecordTotals(skipped=2))
-    assert store.counter(key).eventual == 0
-    assert len(store.settlements) == 1
+    assert store.counter(key).census == Census(line=LINE, total=4, answers=1)
+    assert store.counter(key).eventual == 6
 
 
-async def test_batch_across_a_recount_counts_only_what_came_after_it() -> None:
+async def test_census_counts_a_page_past_its_line_by_all_of_its_changes() -> None:
     store = WatchedSettlementStore()
-    key = store.add_counter(counted_from_ms=FENCE_MS)
-    batch = [*changes(key, 1, 10, at_ms=FENCE_MS - 1), *changes(key, 100, -1000, start=3, at_ms=FENCE_MS)]
+    key = store.add_counter(census=Census(line=LINE))
+    batch = [PageChange(key, 1, 0, 3, LINE + 1), PageChange(key, 2, 3, 2, LINE + 1), PageChange(key, 3, 0, 9, LINE)]
 
-    tally = await settle_batch(store, SHARD, batch, NOW_MS)
+    await settle_batch(store, SHARD, batch, NOW_MS)
 
-    assert tally.records == RecordTotals(settled=2, delta=-900, skipped=2)
-    assert store.counter(key).eventual == -900
-    assert store.marks(key) == {SHARD: Mark(4, NOW_MS)}
+    assert store.counter(key).census == Census(line=LINE, total=2, answers=0)
+    assert store.counter(key).eventual == 11
 
 
-async def test_old_record_amid_newer_ones_is_left_out_alone() -> None:
-    """Times are told to the second and by many clocks, so they need not rise with the sequence numbers."""
+async def test_census_ends_with_the_last_answer_and_sets_the_count() -> None:
     store = WatchedSettlementStore()
-    key = store.add_counter(counted_from_ms=FENCE_MS)
-    batch = [
-        EntryChange(key, 1, 1, FENCE_MS + 1000),
-        EntryChange(key, 2, 10, FENCE_MS - 1000),
-        EntryChange(key, 3, 100, FENCE_MS),
-    ]
+    key = store.add_counter(census=Census(line=LINE, pages=2), eventual=99)
+    answers = [factories.answer(key, number, 5, line=LINE) for number in (1, 2)]
 
-    tally = await settle_batch(store, SHARD, batch, NOW_MS)
+    first = await settle_batch(store, SHARD, answers[:1], NOW_MS)
+    assert (first.counted, store.counter(key).eventual) == ((), 99)
+    last = await settle_batch(store, SHARD, answers[1:], NOW_MS)
 
-    assert tally.records == RecordTotals(settled=2, delta=101, skipped=1)
+    counter = store.counter(key)
+    assert last.counted == (key,)
+    assert (counter.eventual, counter.census, counter.last_census, counter.last_census_at_ms) == (
+        10,
+        None,
+        LINE,
+        NOW_MS,
+    )
 
 
-async def test_fence_and_mark_both_leave_out_what_they_know() -> None:
+async def test_redelivered_answer_is_not_counted_again() -> None:
     store = WatchedSettlementStore()
-    key = store.add_counter({SHARD: Mark(2, NOW_MS)}, counted_from_ms=FENCE_MS)
-    batch = [
-        *changes(key, 1, 10, at_ms=FENCE_MS),
-        *changes(key, 100, start=3, at_ms=FENCE_MS - 1),
-        *changes(key, 1000, start=4, at_ms=FENCE_MS),
-    ]
-
-    tally = await settle_batch(store, SHARD, batch, NOW_MS)
-
-    assert tally.records == RecordTotals(settled=1, delta=1000, skipped=3)
-    assert store.counter(key).eventual == 1000
+    key = store.add_counter(census=Census(line=LINE, pages=2))
+    answers = [factories.answer(key, number, 5, line=LINE) for number in (1, 2)]
+    for batch in (answers[:1], answers[:1], answers, answers):
+        await settle_batch(store, SHARD, batch, NOW_MS)
+    assert store.counter(key).eventual == 10
 
 
-async def test_redelivered_batch_across_a_recount_is_counted_once() -> None:
+async def test_after_a_census_what_it_did_not_ask_counts_nothing() -> None:
+    """Such a page was empty when the census asked, and its records come late."""
     store = WatchedSettlementStore()
-    key = store.add_counter(counted_from_ms=FENCE_MS)
-    batch = [*changes(key, 1, at_ms=FENCE_MS - 1), *changes(key, 10, 100, start=2, at_ms=FENCE_MS)]
+    key = store.add_counter(last_census=LINE)
+    late = [PageChange(key, 1, 0, 3, LINE), PageChange(key, 2, 3, 0, LINE), PageChange(key, 3, 0, 1, LINE)]
+    counted = [PageChange(key, 4, 0, 10, LINE + 1), asked(key, 5, before=20, after=120)]
 
-    for cut in (batch, batch, batch[1:], batch[:2], batch[:1]):
-        await settle_batch(store, SHARD, cut, NOW_MS)
+    tally = await settle_batch(store, SHARD, [*late, *counted], NOW_MS)
 
+    assert tally.records == RecordTotals(settled=5, delta=110)
     assert store.counter(key).eventual == 110
 
 
-async def test_recount_between_two_tries_is_seen_by_the_second() -> None:
-    """The first try fails on the mark; by the second the counter has been recounted."""
+async def test_emptied_page_that_is_made_anew_counts_as_a_new_one() -> None:
+    store = WatchedSettlementStore()
+    key = store.add_counter(last_census=LINE)
+    await settle_batch(store, SHARD, [PageChange(key, 1, 0, 1, LINE + 1, asked_before=LINE)], NOW_MS)
+    assert store.counter(key).eventual == 1
 
-    class RecountedStore(WatchedSettlementStore):
-        """Is recounted right after its first refusal."""
+
+async def test_census_that_began_since_the_last_batch_costs_one_refusal_and_is_remembered() -> None:
+    store = WatchedSettlementStore()
+    known: dict[CounterKey, Censuses] = {}
+    key = store.add_counter()
+    await settle_batch(store, SHARD, changes(key, 1), NOW_MS, known)
+    await store.change_census(key, None, Census(line=LINE))
+
+    await settle_batch(store, SHARD, changes(key, 1, start=2), NOW_MS, known)
+    await settle_batch(store, SHARD, changes(key, 1, start=3), NOW_MS, known)
+
+    lines = [settlement.censuses.line for settlement in store.settlements]
+    assert lines == [None, None, LINE, LINE]
+    assert store.counter(key).eventual == 3
+
+
+async def test_what_is_remembered_of_counters_has_a_bound() -> None:
+    store = WatchedSettlementStore()
+    known = {CounterKey(f"account-{number}", "services"): Censuses(number) for number in range(KNOWN_MAX + 1)}
+    key = store.add_counter()
+    await settle_batch(store, SHARD, changes(key, 1), NOW_MS, known)
+    assert known == {key: Censuses()}
+
+
+async def test_census_that_ends_between_two_tries_is_seen_by_the_second() -> None:
+    """The first try fails on the mark; by the second, the census has ended."""
+
+    class CountedStore(WatchedSettlementStore):
+        """Its census ends right after its first refusal."""
 
         async def settle(self, key: CounterKey, settlement: Settlement) -> Settled | Unsettled:
             answer = await super().settle(key, settlement)
-            self._counters[key] = msgspec.structs.replace(self._counters[key], counted_from_ms=FENCE_MS)
+            await self.end_census(key, LINE, NOW_MS)
             return answer
 
-    store = RecountedStore()
-    key = store.add_counter({SHARD: Mark(1, NOW_MS)})
-    batch = [*changes(key, 1, 10, at_ms=FENCE_MS - 1), *changes(key, 100, start=3)]
+    store = CountedStore()
+    key = store.add_counter({SHARD: Mark(1, NOW_MS)}, census=Census(line=LINE, pages=0, total=40))
+    batch = [page_change(key, 1, 1), page_change(key, 2, 10), PageChange(key, 3, 0, 2, LINE + 1)]
 
     tally = await settle_batch(store, SHARD, batch, NOW_MS)
 
-    assert tally.records == RecordTotals(settled=1, delta=100, skipped=2)
+    assert tally.records == RecordTotals(settled=2, delta=2, skipped=1)
+    assert store.counter(key).eventual == 42

@@ -15,7 +15,7 @@ import pytest
 
 from counters.errors import NotAppliedError, OutcomeUnknownError
 from counters.keys import CounterKey
-from counters.settlement import EntryChange, Settled, Settlement, SettlementReport, Unsettled, settle_batch
+from counters.settlement import PageChange, Settled, Settlement, SettlementReport, Unsettled, settle_batch
 from counters.stores.memory import MemoryStore
 from tests.support import factories
 
@@ -125,14 +125,14 @@ class SettlementHistory:
                 await delivery
                 settled = end
 
-    def _make_records(self) -> list[EntryChange]:
+    def _make_records(self) -> list[PageChange]:
         """Return a shard's records and add them to the truth."""
         sequence = self._rng.choice((0, 10**20, 10**29))
         records = []
         for _ in range(self._rng.randint(1, RECORDS_MAX)):
             sequence += self._rng.choice((1, 1, 1000))
             key, delta = self._rng.choice([*self._truth, self._doomed]), self._rng.choice((1, 1, -1, 5, -5))
-            records.append(EntryChange(key, sequence, delta, self._now_ms))
+            records.append(factories.page_change(key, sequence, delta))
             if key in self._truth:
                 self._truth[key] += delta
         return records

@@ -14,7 +14,7 @@ import pytest
 import api.sweep
 from api.settings import ApiSettings
 from counters.errors import InvalidInputError, OverloadedError
-from counters.healing.healer import HealingSettings
+from counters.healing.settings import HealingSettings
 from counters.healing.sweep import Sweeper, SweepReport, SweepSettings
 from counters.keys import SERVICES, CounterKey
 from counters.model import Changed, Counter, Enforcement, Healing, Refused
@@ -83,6 +83,7 @@ async def add_counters(
             touched_at_ms=factories.NOW_MS - untouched_ms,
             # Not due for another day.
             healed_at_ms=factories.NOW_MS - untouched_ms,
+            last_census_at_ms=factories.NOW_MS - untouched_ms,
         )
         await store.create_account(account, counter)
         keys.append(counter.key)

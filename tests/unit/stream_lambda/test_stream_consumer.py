@@ -88,7 +88,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]
 def damaged_event() -> dict[str, Any]:
     """Return an event whose first two records are malformed, each in its own way."""
     event = events.load("aws_window")
-    event["Records"][0]["dynamodb"]["NewImage"]["entries"] = {"L": [{"S": "billing"}]}
+    del event["Records"][0]["dynamodb"]["NewImage"]
     event["Records"][1]["dynamodb"]["Keys"]["PK"]["S"] = "ENTRIES#?"
     return event
 
@@ -171,7 +171,7 @@ async def test_malformed_records_become_dead_letters_and_the_others_count(bench:
     assert await bench.eventual() == -1
     assert bench.dead_letters.letters == [
         (
-            Malformed(event["Records"][0], "no map of entries"),
+            Malformed(event["Records"][0], "no image of the page"),
             "1789999000000-f55eea83",
         ),
         (Malformed(event["Records"][1], "unknown form of partition key"), "1789999000000-f55eea83"),
@@ -187,7 +187,7 @@ async def test_malformed_records_are_counted_in_a_metric(
     assert name == "malformed"
     assert fields == {
         **IDS,
-        "reasons": {"no map of entries": 1, "unknown form of partition key": 1},
+        "reasons": {"no image of the page": 1, "unknown form of partition key": 1},
         "_aws": {
             "Timestamp": NOW_MS,
             "CloudWatchMetrics": [

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import boto3
+import msgspec
 import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
@@ -12,8 +13,9 @@ from moto import mock_aws
 from counters import keys
 from counters.errors import OutcomeUnknownError, StoreError, StoreRejectedError
 from counters.keys import SERVICES, CounterKey
-from counters.settlement import MARK_LIFETIME_MS, Settlement
-from counters.stores.dynamodb.items import exact_item, key_item, number
+from counters.model import Census
+from counters.settlement import MARK_LIFETIME_MS, Censuses, Settlement
+from counters.stores.dynamodb.items import exact_item, key_item
 from stack.provision import create_table
 from stream_lambda.store import Boto3SettlementStore
 from tests.support import factories
@@ -28,7 +30,7 @@ MOTO = "https://dynamodb.us-east-1.amazonaws.com"
 NOBODY = "http://127.0.0.1:1"
 WRITE_UNIT_BYTES = 1024
 KEY = factories.counter_key()
-SETTLEMENT = Settlement("shard-1", first=1, last=2, delta=1, oldest_ms=NOW_MS, at_ms=NOW_MS)
+SETTLEMENT = Settlement("shard-1", first=1, last=2, delta=1, at_ms=NOW_MS)
 
 
 @pytest.fixture
@@ -116,14 +118,18 @@ async def test_settling_a_counter_with_all_the_marks_that_it_has_at_a_time_costs
     marks = MARK_LIFETIME_MS // (4 * 60 * 60 * 1000) + 2
     key = CounterKey("01890a5d-ac96-774b-bcce-b302099a8057", SERVICES)
     client = boto3.client("dynamodb")
-    item = exact_item(factories.counter(key)) | {keys.COUNTED_FROM: number(NOW_MS)}
-    client.put_item(TableName=counters, Item=item)
+    census = Census(line=10**9, seen_at_ms=NOW_MS, asked_at_ms=NOW_MS, pages=10**5, total=10**6, answers=10**4)
+    counter = msgspec.structs.replace(
+        factories.counter(key), census=census, last_census=10**9 - 1, last_census_at_ms=NOW_MS
+    )
+    client.put_item(TableName=counters, Item=exact_item(counter))
     store = Boto3SettlementStore(client, counters)
 
     for index in range(marks):
         sequence = 4421584500000000017450439091 + index
         shard = f"17899990000{index:02}-f55eea83"
-        await store.settle(key, Settlement(shard, sequence, sequence, 10**5, oldest_ms=NOW_MS, at_ms=NOW_MS))
+        censuses = Censuses(census.line, counter.last_census)
+        await store.settle(key, Settlement(shard, sequence, sequence, 10**5, NOW_MS, censuses))
 
     stored = client.get_item(TableName=counters, Key=key_item(keys.exact_key(key)))["Item"]
     client.close()
