@@ -67,8 +67,9 @@ class AccountCountersController(Controller):
     ) -> Reconciliation:
         """Recount what the counter counts and set `best_effort` to it, unless the counter was used a moment ago.
 
-        `eventual` is set too when the counter was untouched for long enough that the stream is surely through, or with
-        `force`. Records of the stream that the recount has seen are not counted again.
+        `eventual` is recounted too, with `force`, or when the two counts differ although the stream is surely through.
+        That goes through the stream itself, so it is right a moment after the answer. A counter in use takes two
+        requests: the first one answers 409, and one after its `Retry-After` goes on.
 
         A damaged counter, one that somebody stored by hand so that it cannot be read, is repaired: both counts are set
         to the recount, a limit that was lost becomes 0 and keeps creates out until it is set again.

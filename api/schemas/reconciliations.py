@@ -12,7 +12,8 @@ from counters.model import Counter, Enforcement
 
 DryRun: TypeAlias = Annotated[bool, QueryParameter(description="Only look; works also while the counter is in use.")]
 Force: TypeAlias = Annotated[
-    bool, QueryParameter(description="Set `eventual` too, although records of the stream may be on their way.")
+    bool,
+    QueryParameter(description="Recount `eventual` too, through the stream, which takes a moment longer."),
 ]
 
 
