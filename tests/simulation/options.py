@@ -209,7 +209,7 @@ def draw_options(seed: int) -> Options:
     limit = random.choice([1, 2, 5, 20])
     options = Options(
         seed=seed,
-        enforcement=Enforcement.HYBRID if random.random() < 0.25 else Enforcement.STRICT,
+        enforcement=Enforcement.HYBRID if random.random() < 0.32 else Enforcement.STRICT,
         slots=random.choice([1, 1, 4]),
         limit=limit,
         limits=(0, 1, 3, 10, 30),
@@ -236,7 +236,7 @@ def draw_options(seed: int) -> Options:
         operators=random.choice([1, 1, 2]),
         limits_change=random.random() < 0.3,
         renames=20 if random.random() < 0.2 else 0,
-        accounts_change=random.random() < 0.2,
+        accounts_change=random.random() < 0.3,
         enforcement_changes=random.random() < 0.2,
         rates=_draw_rates(random),
         lease=random.choice([LeaseSettings(), LeaseSettings(), _LARGE_LEASE, _LARGE_LEASE, _LONG_LEASE]),
