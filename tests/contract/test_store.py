@@ -870,7 +870,14 @@ class TurnContract:
 
 
 class StoreContract(
-    AccountsContract, ChangeContract, HealContract, CutContract, EntriesContract, PagesContract, TurnContract
+    AccountsContract,
+    ChangeContract,
+    HealContract,
+    CensusContract,
+    CutContract,
+    EntriesContract,
+    PagesContract,
+    TurnContract,
 ):
     """All of it; a subclass says for which implementation."""
 

@@ -318,19 +318,7 @@ class DynamoStore:
         update += " REMOVE " + ", ".join(f"#{attribute}" for attribute in gone) if gone else ""
         names = {f"#{attribute}": attribute for attribute in (*change, *gone)}
         values = {f":{attribute}": value for attribute, value in change.items()}
-        with translated():
-            try:
-                await self._client.update_item(
-                    TableName=self._table.name,
-                    Key=items.key_item(keys.exact_key(key)),
-                    UpdateExpression=update,
-                    ConditionExpression=condition.text,
-                    ExpressionAttributeNames={**names, **condition.names},
-                    ExpressionAttributeValues={**values, **condition.values},
-                )
-            except ConditionFailedError:
-                return False
-        return True
+        return await self._table.change(keys.exact_key(key), update, names, values, condition)
 
     async def raise_revision(self, key: CounterKey, line: int, revision: int | None) -> Changed | Refused:
         """See ``Store``."""
@@ -365,8 +353,7 @@ class DynamoStore:
         update += ", ".join(f"#{attribute}" for attribute in gone)
         values = {":line": items.number(line), ":at": items.number(at_ms)}
         names = {f"#{attribute}": attribute for attribute in named}
-        item = await self._table.update(keys.exact_key(key), update, names, values, condition)
-        return item.get(keys.LAST_CENSUS) == values[":line"]
+        return await self._table.change(keys.exact_key(key), update, names, values, condition)
 
     async def set_terms(self, key: CounterKey, change: TermsChange) -> Counter | None:
         """See ``Store``."""

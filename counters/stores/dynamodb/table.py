@@ -81,6 +81,24 @@ class Table:
                 return item_of(error)
         return answer["Attributes"]
 
+    async def change(
+        self, key: PrimaryKey, update: str, names: Mapping[str, str], values: items.NewItem, condition: Condition
+    ) -> bool:
+        """Change an item, if a condition holds; return whether it did."""
+        with translated():
+            try:
+                await self._client.update_item(
+                    TableName=self.name,
+                    Key=items.key_item(key),
+                    UpdateExpression=update,
+                    ConditionExpression=condition.text,
+                    ExpressionAttributeNames={**names, **condition.names},
+                    ExpressionAttributeValues={**values, **condition.values},
+                )
+            except ConditionFailedError:
+                return False
+        return True
+
     async def query(
         self, pk: str, limit: int, after: str | None, operator: str = ">"
     ) -> tuple[Sequence[items.Item], bool]:
