@@ -50,6 +50,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         heal_after_s: Seconds after which nothing that was reserved before can become an entry any more. On AWS that is
             15 minutes, for which a signature is valid, a minute for each of three clocks, and an operation. No emulator
             refuses an old signature, so there it is what a request may be late, and a shorter time will do.
+        own_ids_in_batches: Whether services under callers' own ids that come together are stored with one call. Not
+            where the table's stream misses what PartiQL writes, as MiniStack's does.
         services_slots: Partitions of each new account's ledger.
         max_connections: Most connections of clients that are open at a time.
     """
@@ -60,6 +62,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     operation_deadline_ms: int = 5000
     heal_after_s: int = 1200
+    own_ids_in_batches: bool = True
     services_slots: int = 1
     max_connections: int = 3000
 
@@ -95,6 +98,7 @@ def load_settings(environ: Mapping[str, str]) -> ApiSettings:
             environ, "OPERATION_DEADLINE_MS", default.operation_deadline_ms, _DEADLINE_MS_MIN, _DEADLINE_MS_MAX
         ),
         heal_after_s=_whole_number(environ, "HEAL_AFTER_S", default.heal_after_s, _HEAL_AFTER_S_MIN, _HEAL_AFTER_S_MAX),
+        own_ids_in_batches=_yes_or_no(environ, "OWN_IDS_IN_BATCHES", default=default.own_ids_in_batches),
         services_slots=_whole_number(environ, "SERVICES_SLOTS", default.services_slots, 1, SLOTS_MAX),
         max_connections=_whole_number(environ, "MAX_CONNECTIONS", default.max_connections, 1, _CONNECTIONS_MAX),
     )
@@ -105,6 +109,13 @@ def _match(environ: Mapping[str, str], variable: str, default: str, pattern: re.
     if pattern.fullmatch(value) is None:
         raise ApiSettingsError(variable, f"must be {expected}, not {value!r}")
     return value
+
+
+def _yes_or_no(environ: Mapping[str, str], variable: str, *, default: bool) -> bool:
+    value = environ.get(variable, str(default).lower())
+    if value not in {"true", "false"}:
+        raise ApiSettingsError(variable, f"must be true or false, not {value!r}")
+    return value == "true"
 
 
 def _whole_number(environ: Mapping[str, str], variable: str, default: int, least: int, most: int) -> int:

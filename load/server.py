@@ -68,7 +68,8 @@ async def _serve(
 
 def _make_backend(entries: str, client: DynamoClient, settings: ApiSettings) -> Backend:
     if entries == ENGINE:
-        return make_engine(DynamoStore(client, settings.table_name), settings)
+        store = DynamoStore(client, settings.table_name, own_ids_in_batches=settings.own_ids_in_batches)
+        return make_engine(store, settings)
     return make_backend(entries, make_table(client, settings.table_name, SystemRandom()))
 
 

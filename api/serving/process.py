@@ -40,7 +40,9 @@ def run(work: Callable[[Engine, ApiSettings], Awaitable[None]]) -> None:
 async def _with_engine(settings: ApiSettings, work: Callable[[Engine, ApiSettings], Awaitable[None]]) -> None:
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_store(settings.table_name, settings.try_timeout_s))
+            store = await stack.enter_async_context(
+                open_store(settings.table_name, settings.try_timeout_s, own_ids_in_batches=settings.own_ids_in_batches)
+            )
         except StoreRejectedError as error:
             raise ApiSettingsError("AWS_REGION, AWS_ENDPOINT_URL and the like", str(error)) from error
         await _check_layout(store)

@@ -8,10 +8,11 @@ from deploy.infra import TERRAFORM_ROOT
 from stack.paths import ROOT
 
 _TRANSACTION = "TransactWriteItems"
+_BATCH = "BatchExecuteStatement"
 
 
 def _called(source: Path) -> set[str]:
-    """Return the actions that ``self._client`` is asked for; a transaction stands for its parts."""
+    """Return the actions that ``self._client`` is asked for; a transaction or a batch stands for its parts."""
     actions = set()
     tree = ast.parse(source.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
@@ -19,11 +20,15 @@ def _called(source: Path) -> set[str]:
             target = node.func.value
             if isinstance(target, ast.Attribute) and target.attr == "_client":
                 actions.add(node.func.attr.title().replace("_", ""))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     if _TRANSACTION in actions:
         actions.remove(_TRANSACTION)
         parts = {"Put", "Delete", "Update", "ConditionCheck"}
-        texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         actions |= {f"{part}Item" for part in parts if part in texts}
+    if _BATCH in actions:
+        actions.remove(_BATCH)
+        verbs = {"Insert", "Update", "Delete", "Select"}
+        actions |= {f"PartiQL{verb}" for verb in verbs if any(text.startswith(f"{verb.upper()} ") for text in texts)}
     return actions
 
 
@@ -34,7 +39,7 @@ def _allowed(module: str) -> set[str]:
 
 def test_the_api_may_do_what_its_store_calls() -> None:
     dynamodb = ROOT / "counters" / "stores" / "dynamodb"
-    assert _allowed("api") == _called(dynamodb / "store.py") | _called(dynamodb / "table.py")
+    assert _allowed("api") == set().union(*(_called(dynamodb / f"{name}.py") for name in ("store", "table", "inserts")))
 
 
 def test_the_lambda_may_do_what_its_store_calls_and_read_the_stream() -> None:

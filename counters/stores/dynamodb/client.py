@@ -67,6 +67,13 @@ class DynamoClient:
         """Delete an item."""
         return cast("t.DeleteItemOutputTypeDef", await self.send(action="DeleteItem", payload=request))
 
+    async def batch_execute_statement(
+        self, **request: Unpack[t.BatchExecuteStatementInputTypeDef]
+    ) -> t.BatchExecuteStatementOutputTypeDef:
+        """Carry out up to 25 statements of PartiQL, each by itself."""
+        answer = await self.send(action="BatchExecuteStatement", payload=request)
+        return cast("t.BatchExecuteStatementOutputTypeDef", answer)
+
     async def transact_write_items(
         self, **request: Unpack[t.TransactWriteItemsInputTypeDef]
     ) -> t.TransactWriteItemsOutputTypeDef:

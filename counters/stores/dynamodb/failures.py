@@ -40,14 +40,15 @@ def translated() -> Iterator[None]:
     try:
         yield
     except AnswerError as error:
-        raise _from_answer(error) from error
+        raise from_answer(error) from error
     except NotSentError as error:
         raise NotAppliedError(str(error)) from error
     except (aiohttp.ClientError, DamagedAnswerError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OutcomeUnknownError(str(error)) from error
 
 
-def _from_answer(error: AnswerError) -> StoreError:
+def from_answer(error: AnswerError) -> StoreError:
+    """Return which of the core's errors an error that DynamoDB answered is."""
     codes = set(cancellation_reasons(error)) - {"None"} if error.code == _CANCELLED else set[str]()
     classes = {error_class(code, error.status) for code in codes or {error.code}}
     reasons = throttling_reasons(error.fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from counters import keys
 from counters.errors import NotAppliedError
@@ -14,6 +14,9 @@ from counters.stores.dynamodb.answers import ConditionFailedError
 from counters.stores.dynamodb.client import DynamoClient
 from counters.stores.dynamodb.conditions import Condition
 from counters.stores.dynamodb.failures import translated
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.type_defs import PutItemInputTypeDef
 
 _BATCH_GET_MAX: Final = 100
 """Most items in one call; DynamoDB's limit."""
@@ -53,6 +56,29 @@ class Table:
             raise NotAppliedError("DynamoDB did not get to read every key.")
         found = answer["Responses"].get(self.name, [])
         return {PrimaryKey(item[keys.PK]["S"], item[keys.SK]["S"]): item for item in found}
+
+    async def put(self, item: items.NewItem, condition: Condition) -> items.Item | None:
+        """Put an item, if a condition holds.
+
+        Returns:
+            None when it was put; else the item that has the key, empty when there is none.
+        """
+        call: PutItemInputTypeDef = {
+            "TableName": self.name,
+            "Item": item,
+            "ConditionExpression": condition.text,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if condition.names:
+            call["ExpressionAttributeNames"] = condition.names
+        if condition.values:
+            call["ExpressionAttributeValues"] = condition.values
+        with translated():
+            try:
+                await self._client.put_item(**call)
+            except ConditionFailedError as error:
+                return item_of(error)
+        return None
 
     async def set(self, key: PrimaryKey, change: items.NewItem, condition: Condition) -> items.Item:
         """Set attributes, if a condition holds; return the item as it is now, empty when there is none."""

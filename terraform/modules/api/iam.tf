@@ -14,11 +14,12 @@ locals {
     Statement = [{
       Sid    = "Count"
       Effect = "Allow"
-      # What counters/stores/dynamodb/store.py calls, which a test compares; a transaction needs its single actions.
+      # What counters/stores/dynamodb/ calls, which a test compares; transactions and batches need their single actions.
       Action = [
         "dynamodb:BatchGetItem",
         "dynamodb:DeleteItem",
         "dynamodb:GetItem",
+        "dynamodb:PartiQLInsert",
         "dynamodb:PutItem",
         "dynamodb:Query",
         "dynamodb:UpdateItem",

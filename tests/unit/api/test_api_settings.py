@@ -15,6 +15,7 @@ def test_everything_has_a_default() -> None:
         log_level="INFO",
         operation_deadline_ms=5000,
         heal_after_s=1200,
+        own_ids_in_batches=True,
         services_slots=1,
         max_connections=3000,
     )
@@ -28,6 +29,7 @@ def test_every_variable_is_read() -> None:
         "LOG_LEVEL": "debug",
         "OPERATION_DEADLINE_MS": "250",
         "HEAL_AFTER_S": "15",
+        "OWN_IDS_IN_BATCHES": "false",
         "SERVICES_SLOTS": "64",
         "MAX_CONNECTIONS": "100000",
     }
@@ -38,6 +40,7 @@ def test_every_variable_is_read() -> None:
         log_level="DEBUG",
         operation_deadline_ms=250,
         heal_after_s=15,
+        own_ids_in_batches=False,
         services_slots=64,
         max_connections=100_000,
     )
@@ -68,6 +71,9 @@ def test_every_variable_is_read() -> None:
         ("HEAL_AFTER_S", "14"),
         ("HEAL_AFTER_S", "86401"),
         ("HEAL_AFTER_S", "60.5"),
+        ("OWN_IDS_IN_BATCHES", ""),
+        ("OWN_IDS_IN_BATCHES", "True"),
+        ("OWN_IDS_IN_BATCHES", "1"),
         ("SERVICES_SLOTS", "0"),
         ("SERVICES_SLOTS", "65"),
         ("MAX_CONNECTIONS", "0"),
