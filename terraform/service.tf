@@ -20,6 +20,7 @@ module "api" {
   requests_per_task_target = var.api_requests_per_task_target
   operation_deadline_ms    = var.operation_deadline_ms
   heal_after_s             = var.heal_after_s
+  own_ids_in_batches       = var.own_ids_in_batches
   services_slots           = var.services_slots
   max_connections          = var.max_connections
   log_level                = var.log_level

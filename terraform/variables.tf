@@ -211,6 +211,12 @@ variable "heal_after_s" {
   }
 }
 
+variable "own_ids_in_batches" {
+  description = "Whether services under callers' own ids that come together are stored with one call; not with an emulator whose stream misses PartiQL."
+  type        = bool
+  default     = true
+}
+
 variable "services_slots" {
   description = "Partitions of each new account's ledger; one takes 1,000 pages of creates, and deletes, a second."
   type        = number

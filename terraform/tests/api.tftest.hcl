@@ -48,6 +48,7 @@ variables {
   requests_per_task_target = 60000
   operation_deadline_ms    = 5000
   heal_after_s             = 1200
+  own_ids_in_batches       = true
   services_slots           = 1
   max_connections          = 3000
   log_level                = "INFO"
@@ -242,6 +243,7 @@ run "the_container_is_told_where_it_is" {
       LOG_LEVEL             = "INFO"
       MAX_CONNECTIONS       = "3000"
       OPERATION_DEADLINE_MS = "5000"
+      OWN_IDS_IN_BATCHES    = "true"
       PORT                  = "8000"
       SERVICES_SLOTS        = "1"
       TABLE_NAME            = "counting"

@@ -131,6 +131,7 @@ locals {
     LOG_LEVEL             = var.log_level
     MAX_CONNECTIONS       = tostring(var.max_connections)
     OPERATION_DEADLINE_MS = tostring(var.operation_deadline_ms)
+    OWN_IDS_IN_BATCHES    = tostring(var.own_ids_in_batches)
     PORT                  = tostring(local.port)
     SERVICES_SLOTS        = tostring(var.services_slots)
     TABLE_NAME            = var.table_name

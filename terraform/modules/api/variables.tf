@@ -93,6 +93,11 @@ variable "heal_after_s" {
   type        = number
 }
 
+variable "own_ids_in_batches" {
+  description = "Whether services under callers' own ids that come together are stored with one call."
+  type        = bool
+}
+
 variable "services_slots" {
   description = "Partitions of each new account's ledger."
   type        = number
