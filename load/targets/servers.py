@@ -2,9 +2,10 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import psutil
@@ -52,10 +53,20 @@ class Bench:
         self._logs = logs
         self._stack = stack
 
-    def serve(self, table: str, module: Sequence[str]) -> BenchServer:
-        """Start an API process on a table and wait until it serves; it ends with the bench."""
+    def serve(
+        self, table: str, module: Sequence[str], settings: Mapping[str, str] = MappingProxyType({})
+    ) -> BenchServer:
+        """Start an API process on a table and wait until it serves; it ends with the bench.
+
+        Args:
+            table: The table's name.
+            module: See ``api_program``.
+            settings: Variables that differ from those for an emulator.
+        """
         port = free_port()
-        process = self._stack.enter_context(running(api_program(module, port, self.dynamodb.url, table, self._logs)))
+        program = api_program(module, port, self.dynamodb.url, table, self._logs)
+        program = program._replace(environment={**program.environment, **settings})
+        process = self._stack.enter_context(running(program))
         wait_for_api(process, port)
         return BenchServer(url_of(port), process.pid)
 
@@ -90,6 +101,7 @@ def bench_without_emulator() -> Iterator[Bench]:
         yield Bench(BenchServer(url_of(port), process.pid), Path(folder), stack)
 
 
-def create(url: str, account_id: str, path: str = "/services") -> Request:
-    """Return the request that creates a service."""
-    return Request("POST", f"{url}{path}", f'{{"account_id":"{account_id}","name":"load"}}'.encode())
+def create(url: str, account_id: str, path: str = "/services", own_id: str | None = None) -> Request:
+    """Return the request that creates a service, under the caller's own id if there is one."""
+    id_field = "" if own_id is None else f',"id":"{own_id}"'
+    return Request("POST", f"{url}{path}", f'{{"account_id":"{account_id}","name":"load"{id_field}}}'.encode())

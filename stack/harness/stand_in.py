@@ -35,6 +35,7 @@ class StandInTable:
             "BatchGetItem": self._get_all,
             "UpdateItem": self._add,
             "PutItem": lambda _: {},
+            "BatchExecuteStatement": lambda call: {"Responses": [{} for _ in call["Statements"]]},
             "TransactWriteItems": self._put_all,
         }
 

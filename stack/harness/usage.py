@@ -28,7 +28,8 @@ _READ_UNIT_BYTES: Final = 4096
 _STRONG: Final = 1.0
 _EVENTUAL: Final = 0.5
 _READS: Final = frozenset({"GetItem", "Query", "BatchGetItem"})
-_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
+_BATCH: Final = "BatchExecuteStatement"
+_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", _BATCH})
 
 
 class Units(msgspec.Struct, frozen=True):
@@ -110,7 +111,7 @@ class Meter:
         except AnswerError as error:
             self._write_units += _refused_units(error)
             raise
-        self._write_units += _write_units(answer)
+        self._write_units += _batch_units(answer) if action == _BATCH else _write_units(answer)
         return answer
 
 
@@ -125,6 +126,15 @@ def _write_units(answer: Mapping[str, Any]) -> float:
     consumed = answer["ConsumedCapacity"]
     tables = consumed if isinstance(consumed, list) else [consumed]
     return float(sum(table["CapacityUnits"] for table in tables))
+
+
+def _batch_units(answer: Mapping[str, Any]) -> float:
+    """Return what a batch of inserts is billed: a unit each, as no item here is larger than 1 KB.
+
+    One that is refused for its key is billed like any other. DynamoDB Local tells of no units here.
+    """
+    codes = [response.get("Error", {}).get("Code") for response in answer["Responses"]]
+    return float(codes.count(None) + codes.count("DuplicateItem"))
 
 
 def _refused_units(error: AnswerError) -> float:

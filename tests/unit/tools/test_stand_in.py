@@ -33,6 +33,7 @@ def test_what_is_not_there_is_not_found() -> None:
 
 def test_every_page_is_taken() -> None:
     assert answer_of(StandInTable(), "PutItem", Item=KEY) == {}
+    assert answer_of(StandInTable(), "BatchExecuteStatement", Statements=[{}, {}]) == {"Responses": [{}, {}]}
 
 
 def test_other_calls_are_refused() -> None:

@@ -71,6 +71,14 @@ async def test_a_write_that_was_not_carried_out_is_billed_for_its_conditions(err
     assert meter.usage == Usage({"TransactWriteItems": 1}, Units(write=units, read=0.0))
 
 
+async def test_a_batch_of_inserts_is_billed_for_what_was_stored_and_for_keys_that_were_taken() -> None:
+    codes = ["DuplicateItem", "ThrottlingError", "DuplicateItem"]
+    responses: list[dict[str, Any]] = [{}, *({"Error": {"Code": code}} for code in codes)]
+    meter = Meter(Answers({"Responses": responses}).send, units=True)
+    await DynamoClient(meter.send).batch_execute_statement(Statements=[])
+    assert meter.usage == Usage({"BatchExecuteStatement": 1}, Units(write=3.0, read=0.0))
+
+
 async def test_a_read_that_failed_is_not_billed() -> None:
     meter = Meter(Answers(AnswerError(500, "InternalServerError", {})).send, units=True)
     with pytest.raises(AnswerError):
