@@ -532,7 +532,7 @@ class CensusContract:
         key = await make_counter()
         ledger = Ledger(key, 1)
         entries = entries_of_one_page(2)
-        await put(store, ledger, entries)
+        await store.insert_page(ledger, entries)
         page_id = page_id_of(entries[0].id)
         for line in (7, 7, 8):
             assert await store.ask_page(ledger, page_id, line)
