@@ -85,8 +85,10 @@ class Lane:
             if first is not None and not first.answer.done():
                 self._follow(first, ticket)
                 return
-            self._under_way[ticket.entry.id] = ticket
         self._submit(ticket)
+        if ticket.has_own_id:
+            # Not before: one that is turned away is never answered, and nobody is to wait for it.
+            self._under_way[ticket.entry.id] = ticket
 
     def _submit(self, ticket: Ticket) -> None:
         creates = self._queue.creates

@@ -7,6 +7,7 @@ import pytest
 from counters.engine import Engine
 from counters.errors import EntryNotFoundError, LimitReachedError, OverloadedError
 from counters.keys import CounterKey
+from counters.lanes.settings import LaneSettings
 from counters.model import Created, Enforcement
 from tests.support.callers import LATENCY_S
 from tests.support.engines import ENFORCEMENTS, make_account, make_engine
@@ -152,6 +153,24 @@ class TestOneIdManyCallers:
         await engine.drain()
         assert all(caller.done() for caller in callers)
         assert sum(not caller.result().replayed for caller in callers) == 1
+
+    @in_virtual_time
+    async def test_nobody_waits_for_a_create_that_a_full_queue_turned_away(self) -> None:
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store, lanes=LaneSettings(queue_max=1))
+        key = await make_account(engine, limit=5)
+        _, turned_away = await asyncio.gather(
+            engine.entries.create(key, "first"),
+            engine.entries.create(key, "order", "order-17"),
+            return_exceptions=True,
+        )
+        assert isinstance(turned_away, OverloadedError)
+        started_at = asyncio.get_running_loop().time()
+        created = await engine.entries.create(key, "order", "order-17")
+        assert not created.replayed
+        assert asyncio.get_running_loop().time() - started_at < 1
+        # Its error is still known to somebody, and so are the frames that it came through.
+        assert turned_away.__traceback__ is not None
 
 
 class TestDeleteOfAnIdThatIsUsedAgain:
