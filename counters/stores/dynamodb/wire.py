@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -27,6 +27,7 @@ from counters.stores.dynamodb.answers import (
     NoAnswerError,
     NotSentError,
 )
+from counters.stores.dynamodb.clock import ClockLead
 from counters.stores.dynamodb.resolver import LastingResolver
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Wire:
         self._call_timeout_s = call_timeout_s
         self._places = asyncio.Semaphore(_CONNECTIONS)
         self._usual_s = 0.0
+        self._lead = ClockLead()
 
     async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a call.
@@ -77,7 +79,8 @@ class Wire:
         Raises:
             AnswerError: The answer is an error; of its kinds, only ``ConditionFailedError`` has a class of its own.
             DamagedAnswerError: The answer does not match its checksum.
-            NotSentError: The call's time was over, or something failed, before it was sent.
+            NotSentError: The call's time was over, or something failed, before it was sent; or it writes, and our clock
+                is too far ahead.
             NoAnswerError: The same after that.
         """
         # Not the event loop's clock, which stands still while a turn of the loop does.
@@ -90,6 +93,7 @@ class Wire:
                     key = await self._keys.key()
                     if monotonic() >= deadline:
                         raise TimeoutError
+                    self._lead.check(action)
                     request = signed_dynamo_request(
                         key=key, payload=payload, action=action, region=self._region, endpoint=self._endpoint
                     )
@@ -118,9 +122,10 @@ class Wire:
             await self._places.acquire()
 
     async def _exchange(self, headers: Mapping[str, str], body: _Body) -> bytes:
-        began = monotonic()
+        began, sent_at = monotonic(), time()
         try:
             async with self._session.post(self._endpoint, headers=headers, data=body, allow_redirects=False) as answer:
+                self._lead.learn(answer.headers.get("Date"), sent_at)
                 content = await answer.read()
         finally:
             took_s = min(monotonic() - began, self._call_timeout_s)

@@ -1,0 +1,82 @@
+"""How far this machine's clock is ahead of DynamoDB's, and what a process does that is too far ahead."""
+
+import logging
+import re
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+from counters.stores.dynamodb.answers import NotSentError
+
+AHEAD_MAX_S: Final = 60.0
+"""``HEAL_AFTER_S`` allows a minute for a clock that is ahead. AWS refuses a signature that is older than 15 minutes by
+AWS's clock. So each second that ours is ahead lets a request arrive a second later."""
+
+_READS: Final = frozenset({"GetItem", "BatchGetItem", "Query"})
+"""What changes nothing, however late it arrives."""
+
+_DATE_STEP_S: Final = 1.0
+"""``Date`` has no fractions of a second: DynamoDB's clock showed up to a second more."""
+
+_LOG_INTERVAL_S: Final = 60.0
+
+_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d{2}) ([A-Z][a-z]{2}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) GMT", re.ASCII)
+"""The one format that RFC 9110 lets a server send. It has English names, whatever the locale."""
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+logger = logging.getLogger(__name__)
+
+
+class ClockLead:
+    """What the newest answer with a ``Date`` shows of the clock: how far it is ahead of DynamoDB's, at least."""
+
+    def __init__(self) -> None:
+        self._lead_s = 0.0
+        self._date: str | None = None
+        self._date_s: float | None = None
+        self._silent_until = 0.0
+
+    def learn(self, date: str | None, sent_at: float) -> None:
+        """Learn from an answer. A header that is missing or cannot be read teaches nothing.
+
+        Args:
+            date: The answer's ``Date``.
+            sent_at: Our clock when the call was sent, in seconds since the epoch. DynamoDB's clock was read later, so
+                the way there and back never makes the lead too great.
+        """
+        if date != self._date:
+            self._date, self._date_s = date, _seconds(date)
+        if self._date_s is not None:
+            self._lead_s = sent_at - self._date_s - _DATE_STEP_S
+
+    def check(self, action: str) -> None:
+        """See to it that no call is sent that could be carried out too late.
+
+        Raises:
+            NotSentError: The call writes, and the clock is too far ahead.
+        """
+        if self._lead_s > AHEAD_MAX_S and action not in _READS:
+            self._say()
+            raise NotSentError(f"This machine's clock is {self._lead_s:.0f} s ahead of DynamoDB's.")
+
+    def _say(self) -> None:
+        now = monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + _LOG_INTERVAL_S
+            logger.error("clock.ahead", extra={"fields": {"seconds": round(self._lead_s), "next": _ADVICE}})
+
+
+_ADVICE: Final = "Set this machine's clock. Until it is right this process writes nothing, and its callers get 503."
+
+
+def _seconds(date: str | None) -> float | None:
+    """Return a time of HTTP in seconds since the epoch; None: it is missing or cannot be read."""
+    found = _DATE.fullmatch(date or "")
+    if found is None or found[2] not in _MONTHS:
+        return None
+    day, year, hour, minute, second = map(int, found.group(1, 3, 4, 5, 6))
+    try:
+        return datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
