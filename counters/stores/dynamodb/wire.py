@@ -125,7 +125,7 @@ class Wire:
         began, sent_at = monotonic(), time()
         try:
             async with self._session.post(self._endpoint, headers=headers, data=body, allow_redirects=False) as answer:
-                self._lead.learn(answer.headers.get("Date"), sent_at)
+                self._lead.learn(answer.headers.get("Date"), sent_at, began)
                 content = await answer.read()
         finally:
             took_s = min(monotonic() - began, self._call_timeout_s)

@@ -66,7 +66,8 @@ def _header(head: str, name: str) -> str:
 async def serving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[DynamoClient, FakeDynamoDB]]:
     """Open a client of a server."""
     server = FakeDynamoDB()
-    monkeypatch.setattr(wire, "time", lambda: server.ours)
+    for module in (wire, clock):
+        monkeypatch.setattr(module, "time", lambda: server.ours)
     listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
     async with listener:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
@@ -150,6 +151,17 @@ async def test_a_read_shows_that_the_clock_is_right_again(monkeypatch: pytest.Mo
         assert await is_written(client, server)
 
 
+async def test_a_process_that_only_writes_goes_on_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(monkeypatch) as (client, server):
+        server.ours = NOW + 100
+        assert await is_written(client, server)
+        server.ours = NOW + 70
+        assert not await is_written(client, server)
+        server.ours = NOW
+        assert await is_written(client, server)
+    assert server.actions == ["PutItem", "PutItem"]
+
+
 async def test_the_time_that_a_call_takes_is_not_taken_for_a_lead(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(monkeypatch) as (client, server):
         server.takes_s = 50.0
@@ -191,7 +203,7 @@ async def test_a_date_that_is_missing_or_cannot_be_read_teaches_nothing(
         server.date = RIGHT
         await read(client)
         assert not await is_written(client, server)
-        server.ours, server.date = NOW, date
+        server.date = date
         await read(client)
         assert not await is_written(client, server)
 
@@ -220,11 +232,13 @@ async def test_a_date_is_read_once_and_compared_with_each_call(monkeypatch: pyte
 
 async def test_the_log_says_it_once_a_minute(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     uptime_s = 1000.0
-    monkeypatch.setattr(clock, "monotonic", lambda: uptime_s)
+    for module in (wire, clock):
+        monkeypatch.setattr(module, "monotonic", lambda: uptime_s)
     async with serving(monkeypatch) as (client, server):
         server.ours = NOW + 100
         await read(client)
-        for uptime_s in (1000.0, 1030.0, 1059.0, 1060.0, 1061.0):  # noqa: B007 - the clock that is read above
+        for uptime_s in (1000.0, 1030.0, 1059.0, 1060.0, 1061.0):
+            server.ours = NOW + 100 + uptime_s - 1000.0
             assert not await is_written(client, server)
     first, second = (record for record in caplog.records if record.name == clock.__name__)
     assert first.getMessage() == second.getMessage() == "clock.ahead"
