@@ -2,10 +2,9 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import psutil
@@ -53,20 +52,11 @@ class Bench:
         self._logs = logs
         self._stack = stack
 
-    def serve(
-        self, table: str, module: Sequence[str], settings: Mapping[str, str] = MappingProxyType({})
-    ) -> BenchServer:
-        """Start an API process on a table and wait until it serves; it ends with the bench.
-
-        Args:
-            table: The table's name.
-            module: See ``api_program``.
-            settings: Variables that differ from those for an emulator.
-        """
+    def serve(self, table: str, module: Sequence[str], **settings: str) -> BenchServer:
+        """Start an API process on a table, with settings besides those for an emulator; wait until it serves."""
         port = free_port()
         program = api_program(module, port, self.dynamodb.url, table, self._logs)
-        program = program._replace(environment={**program.environment, **settings})
-        process = self._stack.enter_context(running(program))
+        process = self._stack.enter_context(running(program._replace(environment={**program.environment, **settings})))
         wait_for_api(process, port)
         return BenchServer(url_of(port), process.pid)
 
