@@ -19,10 +19,10 @@ from stack.provision import Provisioned, provision
 DEFAULT_TABLE: Final = "distributed-counter"
 
 _READY_TIMEOUT_S: Final = 30.0
-# An operation that is under way has 5 s to end, and the process then closes what it has open.
 LOCAL: Final = {"HEAL_AFTER_S": "15", "OWN_IDS_IN_BATCHES": "false"}
 """Settings that fit an emulator on this machine: no request is late for minutes, and PartiQL may miss the stream."""
 
+# An operation that is under way has 5 s to end, and the process then closes what it has open.
 _API_GRACE_S: Final = 15.0
 
 

@@ -6,6 +6,7 @@ import sys
 from itertools import chain
 from typing import Any
 
+import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
 
@@ -15,7 +16,7 @@ from api.settings import ApiSettings, load_settings
 from stack import aws, compose
 from stack.errors import StackError
 from stack.package import find_modules
-from stack.system import DEFAULT_TABLE
+from stack.system import DEFAULT_TABLE, LOCAL
 from tests.docker.dockerfile import DOCKER, ROOT, Instruction, read_stages, read_variables, sources
 
 DOCKERFILES = ("api.Dockerfile", "local.Dockerfile")
@@ -87,9 +88,13 @@ def test_no_image_that_runs_is_root_or_was_changed_by_a_command() -> None:
 def test_the_settings_in_the_containers_are_those_of_the_stack(services: dict[str, Any]) -> None:
     settings = services["api"]["environment"]
     assert settings == services["provisioning"]["environment"]
-    assert settings == {**aws.environment("http://aws:4566"), "TABLE_NAME": DEFAULT_TABLE}
+    assert settings == {**aws.environment("http://aws:4566"), **LOCAL, "TABLE_NAME": DEFAULT_TABLE}
     variables = read_variables(read_stages("api.Dockerfile")[-1])
-    assert load_settings(variables | settings) == ApiSettings(host="0.0.0.0", table_name=DEFAULT_TABLE)  # noqa: S104
+    default = ApiSettings(host="0.0.0.0", table_name=DEFAULT_TABLE)  # noqa: S104
+    local = load_settings(LOCAL)
+    assert load_settings(variables | settings) == msgspec.structs.replace(
+        default, heal_after_s=local.heal_after_s, own_ids_in_batches=local.own_ids_in_batches
+    )
 
 
 def test_ports_lead_to_where_the_servers_listen_and_from_this_machine_only(services: dict[str, Any]) -> None:
