@@ -81,6 +81,28 @@ def test_a_stream_that_is_read_again_from_its_beginning_counts_nothing_twice(sys
         assert _counts(api, account)["best_effort"] == 4
 
 
+def test_what_is_created_in_the_minute_of_a_forced_recount_is_counted(system: System) -> None:
+    """One of the providers cuts the stream's times to the minute."""
+    # given
+    with httpx.Client(base_url=system.api_urls[0]) as api:
+        account = api.post("/accounts", json={"username": "ada"}).raise_for_status().json()["id"]
+        _create(api, account, 5)
+        _wait_for_eventual(api, account, 5)
+        recount = f"/accounts/{account}/counters/services/reconcile?force=true"
+        deadline = time.monotonic() + _WITHIN_S
+        while (answer := api.post(recount)).status_code == httpx.codes.CONFLICT:
+            assert time.monotonic() < deadline
+            time.sleep(float(answer.headers["Retry-After"]))
+
+        # when
+        assert answer.raise_for_status().json()["ledger"] == 5
+        _create(api, account, 3)
+
+        # then
+        _wait_for_eventual(api, account, 8)
+        assert _counts(api, account)["best_effort"] == 8
+
+
 def test_up_ends_when_localstack_loses_the_table(endpoint: str) -> None:
     # given
     port, table = free_port(), _new_table()
