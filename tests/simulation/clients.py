@@ -230,6 +230,7 @@ class Client:
 
     async def _rename(self, key: CounterKey, entry_id: str, step: ClientStep) -> None:
         world, process, why = self._world, self._pick(), self._why(step)
+        expected = world.oracle.expected(key, entry_id)
         setting = world.changes.started(why, ("name", key, entry_id), why, process)
         try:
             await world.ask(
@@ -244,18 +245,20 @@ class Client:
         except InDoubtError:
             return
         except EntryNotFoundError:
-            world.oracle.not_found(key, entry_id)
+            world.oracle.not_found(key, entry_id, expected)
         else:
             world.coverage.count("entry renamed")
             world.changes.answered(setting)
 
     async def _get(self, key: CounterKey, entry_id: str, step: ClientStep) -> None:
+        oracle = self._world.oracle
+        expected = oracle.expected(key, entry_id)
         try:
             await self._ask(step, f"get {entry_id}", lambda engine: engine.entries.get(key, entry_id))
         except InDoubtError:
             return
         except EntryNotFoundError:
-            self._world.oracle.not_found(key, entry_id)
+            oracle.not_found(key, entry_id, expected)
 
     async def _delete(self, key: CounterKey, entry_id: str, step: ClientStep) -> None:
         oracle = self._world.oracle

@@ -117,10 +117,14 @@ class Oracle(Watcher):
         if not fate.may_appear and self._store.find(key, entry_id) is not None and self._store.has(key):
             raise Violation("an acknowledged delete left the entry in the ledger", entry_id)
 
-    def not_found(self, key: CounterKey, entry_id: str) -> None:
-        """An entry was said not to exist, to somebody who does not delete it."""
+    def expected(self, key: CounterKey, entry_id: str) -> Fate | None:
+        """Return the entry's present life, which a request from now on finds unless somebody ends it."""
         fate = self.fate(key, entry_id)
-        if fate.is_acknowledged and not self.is_doomed(key, fate):
+        return fate if fate.is_acknowledged else None
+
+    def not_found(self, key: CounterKey, entry_id: str, expected: Fate | None) -> None:
+        """An entry was said not to exist, to somebody who does not delete it and asked when that life was expected."""
+        if expected is not None and not self.is_doomed(key, expected):
             raise Violation("an acknowledged entry was not found", entry_id)
 
     def not_found_by_deleter(self, key: CounterKey, entry_id: str, *, in_doubt: bool) -> None:
