@@ -1,4 +1,4 @@
-"""How far this machine's clock is ahead of DynamoDB's, and what a process does that is too far ahead."""
+"""How far this machine's clock is from DynamoDB's, and what a process does that is too far from it."""
 
 import logging
 import re
@@ -8,9 +8,10 @@ from typing import Final
 
 from counters.stores.dynamodb.answers import NotSentError
 
-AHEAD_MAX_S: Final = 60.0
-"""``HEAL_AFTER_S`` allows a minute for a clock that is ahead. AWS refuses a signature that is older than 15 minutes by
-AWS's clock. So each second that ours is ahead lets a request arrive a second later."""
+WRONG_MAX_S: Final = 60.0
+"""``HEAL_AFTER_S`` allows a minute for each clock. AWS refuses a signature that is older than 15 minutes by AWS's clock.
+So each second that ours is ahead lets a request arrive a second later. Each second that ours is behind makes what we
+note in a counter a second older than it is, and so each wait a second shorter."""
 
 _READS: Final = frozenset({"GetItem", "BatchGetItem", "Query"})
 """What changes nothing, however late it arrives."""
@@ -28,50 +29,55 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 logger = logging.getLogger(__name__)
 
 
-class ClockLead:
-    """What the newest answer with a ``Date`` shows of the clock: how far it is ahead of DynamoDB's, at least."""
+class ClockWatch:
+    """What the newest answer with a ``Date`` shows: how far the clock is ahead of DynamoDB's or behind, at least."""
 
     def __init__(self) -> None:
-        self._lead_s = 0.0
+        self._ahead_s = 0.0
+        self._behind_s = 0.0
         self._origin_s = 0.0
         self._date: str | None = None
         self._date_s: float | None = None
         self._silent_until = 0.0
 
-    def learn(self, date: str | None, sent_at: float, began: float) -> None:
+    def learn(self, date: str | None, sent_at: float, began: float, answered_at: float) -> None:
         """Learn from an answer. A header that is missing or cannot be read teaches nothing.
 
         Args:
             date: The answer's ``Date``.
-            sent_at: Our clock when the call was sent, in seconds since the epoch. DynamoDB's clock was read later, so
-                the way there and back never makes the lead too great.
+            sent_at: Our clock when the call was sent, in seconds since the epoch. DynamoDB's clock was read between
+                this and the answer, so the way there and back makes neither difference too great.
             began: The same moment in monotonic time, in seconds, which goes on evenly when the clock is set.
+            answered_at: Our clock when the answer came.
         """
         if date != self._date:
             self._date, self._date_s = date, _seconds(date)
         if self._date_s is not None:
-            self._lead_s = sent_at - self._date_s - _DATE_STEP_S
+            self._ahead_s = sent_at - self._date_s - _DATE_STEP_S
+            self._behind_s = self._date_s - answered_at
             self._origin_s = sent_at - began
 
     def check(self, action: str) -> None:
-        """See to it that no call is sent that could be carried out too late.
+        """See to it that no call is sent that could be carried out too late, or that notes a time long past.
 
         Raises:
-            NotSentError: The call writes, and the clock is too far ahead.
+            NotSentError: The call writes, and the clock is too far ahead or behind.
         """
-        if self._lead_s <= AHEAD_MAX_S or action in _READS:
+        if max(self._ahead_s, self._behind_s) <= WRONG_MAX_S or action in _READS:
             return
         # A process that only writes gets no answer any more, so it sees by itself that the clock was set.
-        lead_s = self._lead_s + time() - monotonic() - self._origin_s
-        if lead_s > AHEAD_MAX_S:
-            self._say(lead_s)
-            raise NotSentError(f"This machine's clock is {lead_s:.0f} s ahead of DynamoDB's.")
+        set_by_s = time() - monotonic() - self._origin_s
+        for wrong_s, where in ((self._ahead_s + set_by_s, "ahead of"), (self._behind_s - set_by_s, "behind")):
+            if wrong_s > WRONG_MAX_S:
+                self._say(wrong_s, where)
+                raise NotSentError(f"This machine's clock is {wrong_s:.0f} s {where} DynamoDB's.")
 
-    def _say(self, lead_s: float) -> None:
+    def _say(self, wrong_s: float, where: str) -> None:
         now = monotonic()
         if now >= self._silent_until:
             self._silent_until = now + _LOG_INTERVAL_S
-            logger.error("clock.ahead", extra={"fields": {"seconds": round(lead_s), "next": _ADVICE}})
+            event = f"clock.{where.partition(' ')[0]}"
+            logger.error(event, extra={"fields": {"seconds": round(wrong_s), "next": _ADVICE}})
 
 
 _ADVICE: Final = "Set this machine's clock. Until it is right this process writes nothing, and its callers get 503."

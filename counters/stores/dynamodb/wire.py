@@ -27,7 +27,7 @@ from counters.stores.dynamodb.answers import (
     NoAnswerError,
     NotSentError,
 )
-from counters.stores.dynamodb.clock import ClockLead
+from counters.stores.dynamodb.clock import ClockWatch
 from counters.stores.dynamodb.resolver import LastingResolver
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Wire:
         self._call_timeout_s = call_timeout_s
         self._places = asyncio.Semaphore(_CONNECTIONS)
         self._usual_s = 0.0
-        self._lead = ClockLead()
+        self._clock = ClockWatch()
 
     async def send(self, *, action: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer of a call.
@@ -80,7 +80,7 @@ class Wire:
             AnswerError: The answer is an error; of its kinds, only ``ConditionFailedError`` has a class of its own.
             DamagedAnswerError: The answer does not match its checksum.
             NotSentError: The call's time was over, or something failed, before it was sent; or it writes, and our clock
-                is too far ahead.
+                is too far ahead or behind.
             NoAnswerError: The same after that.
         """
         # Not the event loop's clock, which stands still while a turn of the loop does.
@@ -93,7 +93,7 @@ class Wire:
                     key = await self._keys.key()
                     if monotonic() >= deadline:
                         raise TimeoutError
-                    self._lead.check(action)
+                    self._clock.check(action)
                     request = signed_dynamo_request(
                         key=key, payload=payload, action=action, region=self._region, endpoint=self._endpoint
                     )
@@ -125,7 +125,7 @@ class Wire:
         began, sent_at = monotonic(), time()
         try:
             async with self._session.post(self._endpoint, headers=headers, data=body, allow_redirects=False) as answer:
-                self._lead.learn(answer.headers.get("Date"), sent_at, began)
+                self._clock.learn(answer.headers.get("Date"), sent_at, began, time())
                 content = await answer.read()
         finally:
             took_s = min(monotonic() - began, self._call_timeout_s)

@@ -1,4 +1,4 @@
-"""A clock that is ahead: what the ``Date`` of answers shows of it, and what is not sent then. Our server answers."""
+"""A wrong clock: what the ``Date`` of answers shows of it, and what is not sent then. Our server answers."""
 
 from __future__ import annotations
 
@@ -95,11 +95,14 @@ async def is_written(client: DynamoClient, server: FakeDynamoDB) -> bool:
     return True
 
 
-async def test_of_all_operations_only_reads_are_sent_by_a_clock_that_is_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wrong_s", [100, -100])
+async def test_of_all_operations_only_reads_are_sent_by_a_wrong_clock(
+    wrong_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = [name for name, member in vars(DynamoClient).items() if inspect.iscoroutinefunction(member)]
     assert len(names) >= 8
     async with serving(monkeypatch) as (client, server):
-        server.ours = NOW + 100
+        server.ours = NOW + wrong_s
         await read(client)
         server.actions.clear()
         refused = 0
@@ -113,15 +116,15 @@ async def test_of_all_operations_only_reads_are_sent_by_a_clock_that_is_ahead(mo
     assert refused == len(names) - 3
 
 
-async def test_a_clock_may_be_a_minute_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_may_be_a_minute_wrong_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second is not known, as ``Date`` has no fractions."""
     written: dict[float, bool] = {}
     async with serving(monkeypatch) as (client, server):
-        for ahead_s in (-3600.0, 0.0, 61.0, 61.5, 3600.0):
+        for ahead_s in (-3600.0, -60.5, -60.0, 0.0, 61.0, 61.5, 3600.0):
             server.ours = NOW + ahead_s
             await read(client)
             written[ahead_s] = await is_written(client, server)
-    assert written == {-3600.0: True, 0.0: True, 61.0: True, 61.5: False, 3600.0: False}
+    assert written == {-3600.0: False, -60.5: False, -60.0: True, 0.0: True, 61.0: True, 61.5: False, 3600.0: False}
 
 
 async def test_an_answer_to_a_write_shows_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +163,27 @@ async def test_a_process_that_only_writes_goes_on_when_the_clock_is_set(monkeypa
         server.ours = NOW
         assert await is_written(client, server)
     assert server.actions == ["PutItem", "PutItem"]
+
+
+async def test_a_process_that_only_writes_goes_on_when_a_clock_that_was_behind_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(monkeypatch) as (client, server):
+        server.ours = NOW - 100
+        assert await is_written(client, server)
+        server.ours = NOW - 70
+        assert not await is_written(client, server)
+        server.ours = NOW
+        assert await is_written(client, server)
+
+
+async def test_the_time_that_a_call_takes_is_not_taken_for_a_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what the answer's time is behind is known."""
+    async with serving(monkeypatch) as (client, server):
+        server.ours, server.takes_s = NOW - 100, 50.0
+        await read(client)
+        server.takes_s = 0.0
+        assert await is_written(client, server)
 
 
 async def test_the_time_that_a_call_takes_is_not_taken_for_a_lead(monkeypatch: pytest.MonkeyPatch) -> None:
