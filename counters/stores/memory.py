@@ -42,6 +42,7 @@ class MemoryStore:
         self._marks: dict[CounterKey, dict[str, Mark]] = {}
         self._ledgers: dict[tuple[CounterKey, int], dict[str, Entry]] = {}
         self._nonces: dict[tuple[CounterKey, str], str | None] = {}
+        self._revisions: dict[tuple[CounterKey, str], int] = {}
         self._asked: dict[tuple[CounterKey, str], int] = {}
         self._turns: dict[str, tuple[str, int]] = {}
 
@@ -226,7 +227,7 @@ class MemoryStore:
     async def ask_page(self, ledger: Ledger, page_id: str, line: int) -> bool:
         """See ``Store``."""
         key = (ledger.counter, page_id)
-        if key not in self._nonces or self._asked.get(key, 0) > line:
+        if key not in self._nonces or self._asked.get(key, 0) > line or self._revisions[key] > line:
             return False
         self._asked[key] = line
         return True
@@ -288,6 +289,7 @@ class MemoryStore:
             found = [entry_id for entry_id in slot if page_id_of(entry_id) == page_id]
             return LedgerPage(entries=tuple(slot[entry_id] for entry_id in sorted(found)), nonce=self._nonces.get(key))
         self._nonces[key] = entries[0].nonce
+        self._revisions[key] = entries[0].revision
         self._asked.pop(key, None)
         slot.update({entry.id: entry for entry in entries})
         return None

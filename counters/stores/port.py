@@ -144,7 +144,7 @@ class Store(Protocol):
     async def ask_page(self, ledger: Ledger, page_id: str, line: int) -> bool:
         """Let a page tell the stream what it holds, for the census of this line; return whether it did.
 
-        Repeating does no harm. A page that is not there, or was asked by a later census, does not.
+        Repeating does no harm. A page that is not there, is past the line, or was asked by a later census, does not.
         """
 
     async def end_census(self, key: CounterKey, line: int, at_ms: int) -> bool:

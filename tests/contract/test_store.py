@@ -540,6 +540,19 @@ class CensusContract:
         assert await store.read_entry(ledger, entries[0].id) == entries[0]
         assert await store.delete_entries(ledger, entries, NOT_YET_EXPIRED_MS)
 
+    async def test_page_past_the_line_is_not_asked(self, store: Store, make_counter: MakeCounter) -> None:
+        """It may have come in the place of an emptied one after the pages were listed."""
+        ledger = Ledger(await make_counter(), 1)
+        first, second = (
+            msgspec.structs.replace(factories.entry("own", nonce=f"n{revision}"), revision=revision)
+            for revision in (7, 8)
+        )
+        await store.insert_page(ledger, [first])
+        await store.delete_entries(ledger, [first], NOT_YET_EXPIRED_MS)
+        assert await store.insert_page(ledger, [second], LedgerPage(entries=(), nonce="n7")) is None
+        assert not await store.ask_page(ledger, "own", 7)
+        assert await store.ask_page(ledger, "own", 8)
+
     async def test_page_that_is_not_there_is_not_asked_and_not_made(
         self, store: Store, make_counter: MakeCounter
     ) -> None:

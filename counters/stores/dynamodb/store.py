@@ -343,8 +343,10 @@ class DynamoStore:
 
     async def ask_page(self, ledger: Ledger, page_id: str, line: int) -> bool:
         """See ``Store``."""
-        condition = Condition(f"{_EXISTS} AND (attribute_not_exists(#census) OR #census <= :line)", {}, {})
-        names, values = {"#census": keys.CENSUS}, {":line": items.number(line)}
+        # A revision that cannot be compared is listed as zero.
+        is_up_to_line = "(attribute_not_exists(#census) OR #census <= :line) AND NOT #revision > :line"
+        condition = Condition(f"{_EXISTS} AND {is_up_to_line}", {}, {})
+        names, values = {"#census": keys.CENSUS, "#revision": keys.REVISION}, {":line": items.number(line)}
         item = await self._table.update(ledger.page_key(page_id), "SET #census = :line", names, values, condition)
         return item.get(keys.CENSUS) == values[":line"]
 
@@ -494,8 +496,9 @@ class DynamoStore:
         # The page of the last entry may have more of them.
         operator, more = ">=", True
         while more and len(found) <= limit:
-            # As many pages as hold what is missing, by those that were read; at first by what a full page holds.
-            wanted = (limit + 1 - len(found)) * pages // len(found) if found else limit // 32
+            # As many pages as hold what is missing, by those that were read; at first by what a full page holds. When
+            # only emptied pages were read, there may be many of them: twice as many at once as so far.
+            wanted = (limit + 1 - len(found)) * pages // len(found) if found else max(limit // 32, 2 * pages)
             page_items, more = await self._table.query(keys.entries_pk(key, slot), wanted + 1, position, operator)
             entries = [entry for item in page_items for entry in items.read_page(item).entries]
             found += entries if after is None else [entry for entry in entries if entry.id > after]
