@@ -61,7 +61,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     table_name: str = "distributed-counter"
     log_level: str = "INFO"
     operation_deadline_ms: int = 5000
-    heal_after_s: int = 1200
+    heal_after_s: int = 2100
     own_ids_in_batches: bool = True
     services_slots: int = 1
     max_connections: int = 3000

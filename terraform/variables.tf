@@ -201,9 +201,9 @@ variable "operation_deadline_ms" {
 }
 
 variable "heal_after_s" {
-  description = "Seconds after which nothing that was reserved before can become an entry any more, so that healing is safe: 1200 on AWS, which takes a signature for 15 minutes."
+  description = "Seconds after which nothing that was reserved before can become an entry any more, so that healing is safe: 2100 on AWS, as two requests may each be 15 minutes late there."
   type        = number
-  default     = 1200
+  default     = 2100
 
   validation {
     condition     = var.heal_after_s >= 15 && var.heal_after_s <= 86400 && floor(var.heal_after_s) == var.heal_after_s

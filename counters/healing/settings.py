@@ -9,7 +9,7 @@ class HealingSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         heal_after_s: Seconds without a touch after which nothing that was reserved can become an entry any more. So
             long after a cut this is so of what was reserved before it. It is more than the longest deadline of an
-            operation, the longest way of a request and the difference of two clocks together.
+            operation, the longest ways of two requests and the errors of three clocks together.
         tightens_s: The same for what hybrid let in, before a counter that was hybrid becomes strict.
         settled_s: Seconds after which the stream's records have been settled, unless some were lost.
         recounted_s: Seconds after which a counter that was changed since its last healing is recounted, although its

@@ -47,7 +47,7 @@ variables {
   cpu_target_percent       = 60
   requests_per_task_target = 60000
   operation_deadline_ms    = 5000
-  heal_after_s             = 1200
+  heal_after_s             = 2100
   own_ids_in_batches       = true
   services_slots           = 1
   max_connections          = 3000
@@ -238,7 +238,7 @@ run "the_container_is_told_where_it_is" {
   assert {
     condition = { for pair in jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].environment : pair.name => pair.value } == {
       AWS_REGION            = "us-east-1"
-      HEAL_AFTER_S          = "1200"
+      HEAL_AFTER_S          = "2100"
       HOST                  = "0.0.0.0"
       LOG_LEVEL             = "INFO"
       MAX_CONNECTIONS       = "3000"

@@ -14,7 +14,7 @@ def test_everything_has_a_default() -> None:
         table_name="distributed-counter",
         log_level="INFO",
         operation_deadline_ms=5000,
-        heal_after_s=1200,
+        heal_after_s=2100,
         own_ids_in_batches=True,
         services_slots=1,
         max_connections=3000,
@@ -92,4 +92,4 @@ def test_a_value_that_cannot_be_used_is_refused_by_name(variable: str, value: st
 def test_every_process_heals_after_the_same_time_whatever_its_deadline(deadline_ms: str) -> None:
     settings = load_settings({"OPERATION_DEADLINE_MS": deadline_ms})
     # Longer than a signature is valid, three clocks differ and the longest operation of another process takes.
-    assert make_engine(MemoryStore(), settings).healer.heal_after_s == 1200
+    assert make_engine(MemoryStore(), settings).healer.heal_after_s == 2100
