@@ -9,7 +9,7 @@ from typing import Final
 from counters.stores.dynamodb.answers import NotSentError
 
 WRONG_MAX_S: Final = 60.0
-"""``HEAL_AFTER_S`` allows a minute for each clock. AWS refuses a signature that is older than 15 minutes by AWS's clock.
+"""``HEAL_AFTER_S`` allows a minute for each clock. AWS refuses a signature that is older than 15 minutes by its clock.
 So each second that ours is ahead lets a request arrive a second later. Each second that ours is behind makes what we
 note in a counter a second older than it is, and so each wait a second shorter."""
 
