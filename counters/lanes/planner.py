@@ -87,8 +87,8 @@ class Planner:
         """Return the counter's value with everything that this lane knows of."""
         if counter.enforcement is Enforcement.HYBRID:
             # A written entry is in flight and in an adjustment at the same time.
-            return counter.value + self.in_flight + sum(one.delta - one.in_flight for one in adjustments)
-        return counter.value + sum(one.delta for one in adjustments)
+            return counter.value + self.in_flight + sum(_left(counter, one) - one.in_flight for one in adjustments)
+        return counter.value + sum(_left(counter, one) for one in adjustments)
 
     def plan(self, counter: Counter, batch: Batch) -> Plan:
         """Return the plan of a batch. Entries that are written before they are counted are in flight from now on."""
@@ -159,10 +159,22 @@ class Planner:
             self.in_flight -= adjustment.in_flight
 
 
+def _left(counter: Counter, adjustment: Adjustment) -> int:
+    """Return what is left to adjust by this sight of the counter, and drop nothing: the sight may not be used."""
+    if adjustment.epoch is None:
+        return adjustment.delta if counter.enforcement is Enforcement.HYBRID else 0
+    counted = _counted_up_to(counter, adjustment.epoch)
+    return adjustment.delta if counted is None else adjustment.delta - adjustment.up_to(counted)
+
+
 def _is_outdated(counter: Counter, adjustment: Adjustment) -> bool:
     """Tell whether nothing is left to adjust. What a healing has counted since is left out."""
     if adjustment.epoch is None:
         return counter.enforcement is not Enforcement.HYBRID
-    if counter.healed_epoch is None or counter.healed_cut is None or adjustment.epoch >= counter.healed_epoch:
-        return False
-    return adjustment.drop_up_to(counter.healed_cut)
+    counted = _counted_up_to(counter, adjustment.epoch)
+    return counted is not None and adjustment.drop_up_to(counted)
+
+
+def _counted_up_to(counter: Counter, epoch: int) -> int | None:
+    """Return the revision up to which a healing has counted the ledger since an epoch; None: none has."""
+    return None if counter.healed_epoch is None or epoch >= counter.healed_epoch else counter.healed_cut
