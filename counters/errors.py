@@ -9,7 +9,7 @@ CounterError
 │   └── EntryNotFoundError
 ├── LimitReachedError        the counter has no room
 ├── ChangeConflictError      somebody else changed the same thing at the same time
-├── CounterBusyError         the counter is in use, so it cannot be healed now
+├── CounterBusyError         the next step of a healing comes later
 ├── CounterDamagedError      the counter is stored so that it cannot be read; it waits for a repair
 ├── OverloadedError          no answer within the deadline, or the queue is full: try again later
 └── StoreError               never reaches a caller as such
@@ -96,14 +96,16 @@ class ChangeConflictError(CounterError):
 
 
 class CounterBusyError(CounterError):
-    """The counter is in use, or was a moment ago, so that a recount would prove nothing yet.
+    """The next step of a healing comes later: the counter is in use, was changed meanwhile, or its census waits.
 
     Attributes:
         retry_after_s: Seconds after which the healing goes on. One that needs quiet waits longer if it is used again.
     """
 
     def __init__(self, retry_after_s: float) -> None:
-        super().__init__("The counter is in use, and cannot be healed yet. Try again after the time in Retry-After.")
+        super().__init__(
+            "Healing takes several steps, and the next one comes later. Try again after the time in Retry-After."
+        )
         self.retry_after_s = max(1, math.ceil(retry_after_s))
 
 

@@ -91,7 +91,7 @@ _EXAMPLES: Final[dict[ProblemKind, dict[str, object]]] = {
         "detail": "Somebody else changed this at the same time. Read it, and change it again if need be."
     },
     ProblemKind.COUNTER_BUSY: {
-        "detail": "The counter is in use, and cannot be healed yet. Try again after the time in Retry-After."
+        "detail": "Healing takes several steps, and the next one comes later. Try again after the time in Retry-After."
     },
     ProblemKind.BODY_TOO_LARGE: {"detail": "The body must not be longer than 16384 bytes."},
     ProblemKind.UNSUPPORTED_MEDIA_TYPE: {"detail": "The body must be application/json."},

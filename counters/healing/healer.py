@@ -192,7 +192,12 @@ class Healer:
             raise
         after = diagnosis.after
         if isinstance(after, Counter) and (recount_eventual or self._census.is_due(after)):
-            await self._census.advance(after, is_quiet=is_quiet)
+            try:
+                await self._census.advance(after, is_quiet=is_quiet)
+            except CounterBusyError:
+                # The counter is healed. Only who asked for the census has to know that it goes on later.
+                if recount_eventual:
+                    raise
             return msgspec.structs.replace(diagnosis, after=await self._read(key))
         return diagnosis
 

@@ -95,7 +95,9 @@ class Lane:
         if creates + self._refusals.waiting + self._writes.size >= self._settings.queue_max:
             raise OverloadedError("Too many operations wait for this counter; try again.")
         if creates > BATCH_MAX and self._writes.is_too_much(creates):
-            raise OverloadedError("More is to be stored for this counter than can be in time; try again.")
+            raise OverloadedError(
+                "More waits to be stored for this counter than the deadline leaves time for; try again."
+            )
         self._enqueue(ticket)
 
     async def adjust(self, amounts: Mapping[int, int], epoch: int | None, deadline: float) -> None:

@@ -8,7 +8,7 @@ import pytest
 from counters.engine import Engine
 from counters.errors import CounterBusyError
 from counters.keys import CounterKey, Ledger
-from counters.model import Counter
+from counters.model import Counter, Enforcement
 from counters.settlement import settle_batch
 from tests.support import factories
 from tests.support.engines import make_account, virtual_clock
@@ -191,6 +191,25 @@ class TestEventual:
                 if engine.healer.is_due(store.counter(key)):
                     await engine.healer.reconcile(key)
         assert store.counter(key).eventual == store.total(key) == 4
+
+    @in_virtual_time
+    async def test_quiet_hybrid_counter_is_healed_while_its_census_waits(self) -> None:
+        """A sweep counts it as healed. Whoever forces the census is told to come again."""
+        store = WatchedStore(LATENCY_S)
+        engine = make_engine(store)
+        key = await make_account(engine, enforcement=Enforcement.HYBRID)
+        corrupt(store, key, best_effort=2, eventual=7)
+        await asyncio.sleep(SETTLED_S)
+        diagnosis = await engine.healer.reconcile(key)
+        assert diagnosis.healed
+        assert isinstance(diagnosis.after, Counter)
+        assert diagnosis.after.best_effort == 0
+        assert diagnosis.after.census is not None
+        with pytest.raises(CounterBusyError):
+            await engine.healer.reconcile(key, recount_eventual=True)
+        await asyncio.sleep(2 * QUIET_S)
+        await engine.healer.reconcile(key)
+        assert store.counter(key).eventual == 0
 
     @in_virtual_time
     async def test_census_whose_asker_died_is_begun_anew(self) -> None:
