@@ -11,7 +11,7 @@ REQUEST_LIFE_S: Final = 3.0
 """Longest time from sending a request to its effect."""
 
 TRY_TIMEOUT_S: Final = 2.5
-"""When a process gives a request up, as in ``counters/dynamodb``."""
+"""When a process gives a request up, as in ``counters/stores/dynamodb``."""
 
 SKEW_MAX_S: Final = 1.9
 """Furthest that a process's clock is from the true time. Together with a request's life this has to fit, twice, into
