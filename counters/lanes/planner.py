@@ -160,11 +160,13 @@ class Planner:
 
 
 def _left(counter: Counter, adjustment: Adjustment) -> int:
-    """Return what is left to adjust by this sight of the counter, and drop nothing: the sight may not be used."""
+    """Return what is left to adjust by this sight of the counter. Nothing is dropped: the sight may prove too old."""
     if adjustment.epoch is None:
         return adjustment.delta if counter.enforcement is Enforcement.HYBRID else 0
     counted = _counted_up_to(counter, adjustment.epoch)
-    return adjustment.delta if counted is None else adjustment.delta - adjustment.up_to(counted)
+    if counted is None:
+        return adjustment.delta
+    return adjustment.delta - adjustment.up_to(counted)
 
 
 def _is_outdated(counter: Counter, adjustment: Adjustment) -> bool:
@@ -176,5 +178,7 @@ def _is_outdated(counter: Counter, adjustment: Adjustment) -> bool:
 
 
 def _counted_up_to(counter: Counter, epoch: int) -> int | None:
-    """Return the revision up to which a healing has counted the ledger since an epoch; None: none has."""
-    return None if counter.healed_epoch is None or epoch >= counter.healed_epoch else counter.healed_cut
+    """Return the revision up to which a healing counted the ledger after this epoch; None when no healing did."""
+    if counter.healed_epoch is None or epoch >= counter.healed_epoch:
+        return None
+    return counter.healed_cut

@@ -549,7 +549,8 @@ class CensusContract:
         )
         await store.insert_page(ledger, [first])
         await store.delete_entries(ledger, [first], NOT_YET_EXPIRED_MS)
-        assert await store.insert_page(ledger, [second], LedgerPage(entries=(), nonce="n7")) is None
+        emptied = LedgerPage(entries=(), nonce="n7")
+        assert await store.insert_page(ledger, [second], emptied) is None
         assert not await store.ask_page(ledger, "own", 7)
         assert await store.ask_page(ledger, "own", 8)
 

@@ -194,7 +194,7 @@ class TestEventual:
 
     @in_virtual_time
     async def test_quiet_hybrid_counter_is_healed_while_its_census_waits(self) -> None:
-        """A sweep counts it as healed. Whoever forces the census is told to come again."""
+        """A sweep counts it as healed. Only a request that forces the census answers 409, until the census ends."""
         store = WatchedStore(LATENCY_S)
         engine = make_engine(store)
         key = await make_account(engine, enforcement=Enforcement.HYBRID)
